@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::error::StoreError;
 use super::change::record;
 use super::digests::{Digests, ToggleSet};
-use super::head::{self, Row};
+use super::head::{self, NO_CHANGE, Row};
 use super::open;
 use super::schema::{Meta, Role};
 use super::signers::{Signers, Tally};
@@ -286,7 +286,7 @@ impl<'c> Promotion<'c> {
     /// What has no text here is remembered, and no change stands for it.
     fn settle(&mut self, subject: &Subject, before: &Row, mut now: Row) -> rusqlite::Result<()> {
         (now.is_ahead, now.is_doubted) = (false, false);
-        if now.made_by() == 0 {
+        if matches!(now.made_by(), 0 | NO_CHANGE) {
             now.set_ordered(subject, None, 0);
         }
         if let Subject::Account(_) = subject {

@@ -94,7 +94,7 @@ CREATE TABLE head (
     leaf        BLOB,             -- of what upstream ordered, if that is something else; empty: nothing. Its first 8 or all 32 bytes
     under       INTEGER NOT NULL, -- the change with what upstream ordered, if that is something else; 0: it is not here
     flags       INTEGER NOT NULL, -- 1: upstream has something older, or nothing; 2: it may have something newer; 4: only the
-                                  -- digest of what it has is known
+                                  -- digest of what it has is known; 8: the change that made what it has is not here
     sum         BLOB    NOT NULL, -- 8 bytes over the row
     PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;

@@ -3,6 +3,7 @@
 mod cache;
 mod check;
 mod history;
+mod lost;
 mod primary;
 mod promotion;
 mod world;
