@@ -10,6 +10,7 @@ use super::restore::named;
 use crate::feed::{Head, Operation, SubjectKind};
 use crate::gate::Digest;
 use crate::store::StoreError;
+use crate::store::journal::lacking::Lacking;
 use crate::store::journal::schema::Meta;
 use crate::store::journal::{Role, head, open};
 
@@ -29,7 +30,7 @@ pub struct Verified {
     /// Which server's it is.
     pub role: Role,
     /// Why it may lack something, as the copy of a replica; `None`: it does not.
-    pub lacks: Option<&'static str>,
+    pub lacks: Option<String>,
 }
 
 /// Verifies a journal that no process writes. `progress` gets how many changes of how many are done.
@@ -73,7 +74,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
         .query_row("SELECT at FROM change WHERE id = ?1", [meta.log.id(meta.head.serial)], |row| row.get(0))
         .optional()
         .map_err(unreadable)?;
-    let lacks = meta.lacks_now(&connection).map_err(unreadable)?;
+    let lacks = Lacking::find(&connection, &meta).map_err(unreadable)?.why();
     Ok(Verified { head: meta.head, accounts, deleted, changed_at, damaged_history, role: meta.role, lacks })
 }
 

@@ -43,7 +43,7 @@ pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<(), Exit> {
     let made = Unfinished::beside(file);
     let verified = make(&journal, &made.0).map_err(|error| format!("cannot back up: {error}"))?;
     if let Some(why) = verified.lacks {
-        return Err(format!("cannot back up {}: {}", journal.display(), incomplete(why)).into());
+        return Err(format!("cannot back up {}: {}", journal.display(), incomplete(&why)).into());
     }
     refuse_to_overwrite(file, args.overwrite)?;
     made.finish(file).map_err(|error| format!("cannot back up: {error}"))?;

@@ -29,6 +29,44 @@ async fn push(operator: &Operator, primary: &Server, account: &Account, age: i64
 }
 
 #[tokio::test]
+async fn a_mirror_that_was_a_cache_tells_itself_which_account_left_a_read_only_folder() {
+    let (operator, dir, folder) = (Operator::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = |account: &Account| folder.path().join(format!("{}.jwt", account.key()));
+    let (left, others) = (Account::new(), [(); 8].map(|()| Account::new()));
+    for account in others.iter().chain([&left]) {
+        std::fs::write(file(account), operator.account(account, 900)).unwrap();
+    }
+    let primary = Launch::primary(&operator).dir(folder.path()).env("NAS_STORE__READONLY", "true").start().await;
+    let of = |mode: &str| launch(&operator, &primary.url, dir.path(), mode).env("NAS_REPLICA__CACHE_BYTES", "32KiB");
+    let cache = of("cache").start().await;
+    cache.follows().await;
+    cache.http.get(&left.path()).await.expect(200);
+    std::fs::remove_file(file(&left)).unwrap();
+    until("it left", || async { cache.http.get(&left.path()).await.status == 404 }).await;
+    // With what follows, the log of the cache is too long for its change.
+    for other in &others {
+        let newer = operator.account(other, 100);
+        std::fs::write(file(other), &newer).unwrap();
+        until("it has come", || async { cache.http.get(&other.path()).await.body == newer }).await;
+    }
+
+    let mirror = becomes(cache, of("mirror")).await;
+    mirror.follows().await;
+    let ask = serde_json::json!({ "have": [[left.key(), "0".repeat(16)]] }).to_string();
+    let asked = || async { primary.http.metric("http_requests_total", "route=\"digests\"").await };
+    until("the mirror answers itself", || async {
+        let before = asked().await;
+        let told = mirror.http.post("/jwt/v1/digests", ask.clone()).await.expect(200).json();
+        assert_eq!(
+            (told["items"][0]["op"].as_str(), told["items"][0]["key"].as_str()),
+            (Some("remove"), Some(&*left.key()))
+        );
+        asked().await <= before
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_mirror_becomes_a_cache_and_a_mirror_again() {
     let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
     let mut primary = Server::primary(&operator).await;

@@ -52,7 +52,7 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
     }
     let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot promote: {error}"));
     let _locks = setup.lock().map_err(|error| failed(&error))?;
-    let standing = trust::trusted(settings, &journal)?;
+    let standing = trust::trusted(settings, &journal, "promote")?;
     let decide = |found: &Promoted| (found.is_whole() || args.incomplete) && !args.dry_run;
     let promoted =
         journal::promote(&journal, &standing, settings.store.history, (nats::CURSOR, ANNOUNCED_AGAIN), decide)
@@ -83,7 +83,7 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
 /// Promotes the copy of a mirror that is in sync. The error says what is missing in it.
 pub(super) fn promote_copy(settings: &Settings, copy: &Path) -> Result<(), Exit> {
     let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot restore: {error}"));
-    let standing = trust::trusted(settings, copy)?;
+    let standing = trust::trusted(settings, copy, "restore")?;
     let promoted =
         journal::promote(copy, &standing, settings.store.history, (nats::CURSOR, ANNOUNCED_AGAIN), Promoted::is_whole)
             .map_err(|error| failed(&error))?;
@@ -91,7 +91,9 @@ pub(super) fn promote_copy(settings: &Settings, copy: &Path) -> Result<(), Exit>
     if promoted.is_whole() {
         Ok(())
     } else {
-        Err(failed(&"the backup is that of a mirror that lacks something, as listed"))
+        Err(failed(
+            &"the backup is that of a mirror that lacks something, as listed; use the backup of a primary, or of a mirror in sync",
+        ))
     }
 }
 

@@ -10,9 +10,10 @@ use crate::gate::{OperatorRefusal, Standing};
 use crate::server;
 use crate::store::journal;
 
-/// What the store says of the operator counts, and the configured JWT after it, if that may take its place.
-pub(super) fn trusted(settings: &Settings, journal: &Path) -> Result<Standing, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot promote: {error}");
+/// What the store says of the operator counts, and the configured JWT after it, if that may take its place. `command`: what an
+/// error says cannot be done.
+pub(super) fn trusted(settings: &Settings, journal: &Path, command: &str) -> Result<Standing, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot {command}: {error}");
     let given = server::trust::given(settings).map_err(|error| error.to_string())?;
     let (kept, withdrawn) = journal::trust_in(journal).map_err(|error| failed(&error))?;
     let kept = kept.map(Arc::new);

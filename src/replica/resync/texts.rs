@@ -79,8 +79,9 @@ impl Resync {
             return self.fetch_each(accounts_without_text, Haste::Background).await;
         }
         self.fetch_each(JournalReader::textless, Haste::Now).await?;
-        // A cache forgets the requests, and may have become a mirror.
-        self.fetch_each(JournalReader::requestless, Haste::Now).await
+        // A cache forgets requests and removals, and may have become a mirror. A store that was mended lost some of them.
+        self.fetch_each(JournalReader::requestless, Haste::Now).await?;
+        self.fetch_each(JournalReader::lost, Haste::Now).await
     }
 
     /// Fetches the states of all keys that `list` finds after a key, or of those for which there is room.

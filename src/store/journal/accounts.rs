@@ -49,21 +49,14 @@ impl Transaction<'_> {
 
     /// Makes a change the one with the newest JWT of an account, in the place of another.
     pub(super) fn replace(&mut self, before: &Row, now: &mut Row, entry: &Entry, id: i64) -> rusqlite::Result<()> {
-        // What upstream had not ordered yet is no part of the history.
-        let ordered = match &before.ordered {
-            Some(ordered) if !before.is_ahead => ordered.under,
-            Some(_) => 0,
-            None => before.row,
-        };
-        let is_same = before.digest == *entry.digest();
-        if before.row != 0 && before.row != id && is_same {
-            // A text is kept once.
-            self.drop_body(before.row)?;
-        }
-        // What upstream had ordered may be a deletion.
-        let is_version = before.ordered.is_none() || self.is_put(ordered)?;
-        if ordered != 0 && ordered != id && is_version && !(is_same && ordered == before.row) {
-            now.history = self.push_history(&before.history, ordered)?;
+        if before.row != 0 && before.row != id {
+            if before.digest == *entry.digest() {
+                // A text is kept once.
+                self.drop_body(before.row)?;
+            } else if before.ordered.is_none() {
+                // What upstream had not ordered yet is no part of the history.
+                now.history = self.push_history(&before.history, before.row)?;
+            }
         }
         (now.row, now.exp, now.digest) = (id, entry.exp(), *entry.digest());
         self.count(before.counted(), now.counted());

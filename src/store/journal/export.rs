@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::super::error::StoreError;
 use super::change::record;
+use super::lacking::Lacking;
 use super::open::open_foreign;
 use super::schema::{self, Role};
 use crate::feed::SubjectKind;
@@ -41,7 +42,7 @@ pub fn export(
     let connection = open_foreign(path)?;
     connection.execute_batch("BEGIN").map_err(sqlite)?;
     let meta = schema::meta(&connection).map_err(sqlite)?;
-    if let Some(why) = meta.lacks_now(&connection).map_err(sqlite)? {
+    if let Some(why) = Lacking::find(&connection, &meta).map_err(sqlite)?.accounts() {
         return Err(StoreError::unusable(path, incomplete(why)));
     }
     let kept = super::super::operator::load(&connection).map_err(sqlite)?;

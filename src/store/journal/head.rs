@@ -28,6 +28,8 @@ const AHEAD: u8 = 1;
 const DOUBTED: u8 = 2;
 /// Something is served although only a digest is known of what upstream ordered.
 const UNSURE: u8 = 4;
+/// What upstream ordered cannot be told to others, because the change that made it is not here.
+const LOST: u8 = 8;
 
 /// A row of `head`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,6 +108,17 @@ impl Row {
         self.is_opaque() && !self.is_ahead && self.is_live() && key.kind() == SubjectKind::Account
     }
 
+    /// Whether the change that made what was ordered is not here, and only upstream has it. Keys of which no text or no delete
+    /// request is here are found without that.
+    pub(super) fn is_lost(&self, key: &Subject) -> bool {
+        let is_deleted = self.held.deleted().is_some() && !self.held.is_live();
+        let is_textless = self.row == 0 && self.removed == 0 && !is_deleted;
+        let is_requestless = is_deleted && self.deleted_row == 0;
+        // A head does not point to the operator's JWT, and what it is unsure of it is in doubt about.
+        let is_found = is_textless || is_requestless || self.is_unsure(key) || key.kind() == SubjectKind::Operator;
+        !is_found && matches!(self.made_by(), 0 | NO_CHANGE) && self.leaf(key).is_some()
+    }
+
     /// Whether only a digest is known of what upstream ordered.
     pub(super) fn is_opaque(&self) -> bool {
         self.ordered.is_some_and(|ordered| ordered.leaf.is_some() && ordered.under == 0)
@@ -151,7 +164,8 @@ impl Row {
 
     fn flags(&self, key: &Subject) -> u8 {
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        flag(self.is_ahead, AHEAD) | flag(self.is_doubted, DOUBTED) | flag(self.is_unsure(key), UNSURE)
+        let (is_unsure, is_lost) = (flag(self.is_unsure(key), UNSURE), flag(self.is_lost(key), LOST));
+        flag(self.is_ahead, AHEAD) | flag(self.is_doubted, DOUBTED) | is_unsure | is_lost
     }
 
     /// Whether the feed keeps current what is served of the key.

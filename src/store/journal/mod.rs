@@ -6,7 +6,7 @@
 //! | row | files |
 //! |---|---|
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
-//! | its file | [`open`], [`mend`], [`files`], [`checkpoint`], [`index`], [`pool`] |
+//! | its file | [`open`], [`mend`], [`files`], [`checkpoint`], [`index`], [`pool`], [`lacking`] |
 //! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
 //! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`] |
 //! | reading the file of another process | [`export`](mod@export), [`progress`] |
@@ -31,6 +31,7 @@ pub(crate) mod head;
 mod history;
 mod index;
 mod keys;
+pub(crate) mod lacking;
 mod leaves;
 mod mend;
 mod nats_servers;

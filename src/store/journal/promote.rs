@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 use super::super::error::StoreError;
 use super::change::record;
 use super::digests::{Digests, ToggleSet};
-use super::head::{self, Row};
+use super::head::{self, NO_CHANGE, Row};
+use super::lacking::Lacking;
 use super::open;
 use super::schema::{Meta, Role};
 use super::signers::{Signers, Tally};
@@ -114,21 +115,8 @@ impl<'c> Promotion<'c> {
     /// Finds what is missing.
     fn look(&self) -> rusqlite::Result<Promoted> {
         let (connection, meta) = (self.transaction.connection, &self.transaction.meta);
-        let mut other: Vec<String> = meta.lacks().map(str::to_owned).into_iter().collect();
-        if meta.doubted > 0 {
-            other.push(format!(
-                "of {} accounts, the primary may have had something else than what the mirror served",
-                meta.doubted
-            ));
-        }
-        let keys = |index: &str, condition: &str| -> rusqlite::Result<Vec<AccountKey>> {
-            connection
-                .prepare(&format!(
-                    "SELECT key FROM head INDEXED BY {index} WHERE kind = ?1 AND {condition} ORDER BY key"
-                ))?
-                .query_map([SubjectKind::Account], |row| Ok(AccountKey::from_raw(row.get(0)?)))?
-                .collect()
-        };
+        let lacking = Lacking::find(connection, meta)?;
+        let other = lacking.other();
         let count = |query: &str| connection.query_row(query, [], |row| row.get(0));
         let withheld = self.signers.keys.iter().filter(|(key, _)| !self.transaction.standing.vouches(key));
         Ok(Promoted {
@@ -139,11 +127,8 @@ impl<'c> Promotion<'c> {
                 "SELECT count(DISTINCT deleted_row) FROM head INDEXED BY deleted WHERE kind = 1 AND deleted IS NOT NULL AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)",
             )?,
             activations: count("SELECT count(DISTINCT key) FROM activation")?,
-            missing: keys(
-                "textless",
-                "row = 0 AND removed = 0 AND (issuer <> x'' OR length(leaf) > 0) AND (deleted IS NULL OR iat > deleted)",
-            )?,
-            unproven: keys("deleted", "deleted_row = 0 AND deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted)")?,
+            missing: lacking.missing,
+            unproven: lacking.unproven,
             other,
         })
     }
@@ -201,12 +186,6 @@ impl<'c> Promotion<'c> {
         };
         let mut now = row.clone();
         now.is_level();
-        // What the old primary had ordered before it is the version before it here.
-        if let Some(ordered) = row.ordered.filter(|_| !row.is_ahead)
-            && self.transaction.is_put(ordered.under)?
-        {
-            now.history = self.transaction.push_history(&row.history, ordered.under)?;
-        }
         let toggle = Toggle::between(subject, row.leaf(subject), now.leaf(subject));
         let entry = Arc::new(entry);
         let id = self
@@ -292,7 +271,7 @@ impl<'c> Promotion<'c> {
     /// What has no text here is remembered, and no change stands for it.
     fn settle(&mut self, subject: &Subject, before: &Row, mut now: Row) -> rusqlite::Result<()> {
         (now.is_ahead, now.is_doubted) = (false, false);
-        if now.made_by() == 0 {
+        if matches!(now.made_by(), 0 | NO_CHANGE) {
             now.set_ordered(subject, None, 0);
         }
         if let Subject::Account(_) = subject {

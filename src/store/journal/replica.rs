@@ -145,6 +145,12 @@ impl JournalReader {
         )
     }
 
+    /// Keys after `after` of which the change that made their state is not here, besides those without a text or a request.
+    /// Blocks for a query.
+    pub fn lost(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
+        self.keys_where("flagged", "flags <> 0 AND flags & 8", after, limit)
+    }
+
     /// Keys after `after` of which upstream may have something else. Blocks for a query.
     pub fn doubted(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
         self.keys_where("flagged", "flags <> 0 AND flags & 6", after, limit)

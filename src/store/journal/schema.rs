@@ -94,7 +94,7 @@ CREATE TABLE head (
     leaf        BLOB,             -- of what upstream ordered, if that is something else; empty: nothing. Its first 8 or all 32 bytes
     under       INTEGER NOT NULL, -- the change with what upstream ordered, if that is something else; 0: it is not here
     flags       INTEGER NOT NULL, -- 1: upstream has something older, or nothing; 2: it may have something newer; 4: only the
-                                  -- digest of what it has is known
+                                  -- digest of what it has is known; 8: the change that made what it has is not here
     sum         BLOB    NOT NULL, -- 8 bytes over the row
     PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
@@ -218,8 +218,8 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// Why it may lack something that its primary has. `None`: it does not.
-    pub(crate) fn lacks(&self) -> Option<&'static str> {
+    /// Why it may lack something that its primary has, by its state row. `None`: it does not.
+    pub(super) fn lacks(&self) -> Option<&'static str> {
         match self.role {
             Role::Primary => None,
             Role::Cache => Some("it is a cache's, which holds only what was asked for"),
@@ -227,17 +227,6 @@ impl Meta {
             Role::Mirror if !self.is_level => Some("the mirror had not yet received everything that its primary held"),
             Role::Mirror => None,
         }
-    }
-
-    /// The same, and looks whether the text of an account is still to come.
-    pub(crate) fn lacks_now(&self, connection: &Connection) -> rusqlite::Result<Option<&'static str>> {
-        if self.role == Role::Primary || self.lacks().is_some() {
-            return Ok(self.lacks());
-        }
-        let query = "SELECT EXISTS (SELECT 1 FROM head INDEXED BY textless WHERE kind = ?1 AND row = 0 AND removed = 0
-                         AND coalesce(length(leaf), length(issuer)) > 0 AND (deleted IS NULL OR iat > deleted))";
-        let is_textless: bool = connection.query_row(query, [SubjectKind::Account], |row| row.get(0))?;
-        Ok(is_textless.then_some("the mirror had not yet received the JWT of each account that its primary held"))
     }
 
     /// Writes the state row.

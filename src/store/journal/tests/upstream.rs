@@ -2,6 +2,8 @@
 
 mod cache;
 mod check;
+mod history;
+mod lost;
 mod primary;
 mod promotion;
 mod world;

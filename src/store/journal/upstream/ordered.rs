@@ -1,5 +1,6 @@
 //! The one decision about what upstream ordered, and about what is served before it has.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params};
@@ -57,7 +58,8 @@ impl Transaction<'_> {
                     TextPlace::Logged(id) => id,
                     // The bytes that were served first stay, even if the same version is spelt in another way.
                     TextPlace::Loose if before.row != 0 && before.held.identity() == Some(entry.identity()) => {
-                        return self.keep_text(&before, row);
+                        self.count(before.counted(), row.counted());
+                        return Ok(UpstreamState::Held);
                     }
                     TextPlace::Loose => self.store_entry(entry, via, at)?,
                 };
@@ -91,16 +93,6 @@ impl Transaction<'_> {
     pub(super) fn store_entry(&mut self, entry: &Entry, via: Via, at: Option<Position>) -> rusqlite::Result<i64> {
         let place = at.filter(|at| at.session == self.meta.head.session.0).map_or(0, |at| at.serial);
         self.store_loose(&Record::of_entry(entry, via, clock::unix_millis(), &[]), place)
-    }
-
-    fn keep_text(&mut self, before: &Row, row: &mut Row) -> rusqlite::Result<UpstreamState> {
-        if let Some(ordered) = before.ordered.filter(|_| !before.is_ahead)
-            && self.is_put(ordered.under)?
-        {
-            row.history = self.push_history(&before.history, ordered.under)?;
-        }
-        self.count(before.counted(), row.counted());
-        Ok(UpstreamState::Held)
     }
 
     /// Whether what is held is later in upstream's order than what the feed has brought, so that the feed is about to bring it.
@@ -196,6 +188,7 @@ impl Transaction<'_> {
         now: &Row,
         entry: Option<&Arc<Entry>>,
     ) -> rusqlite::Result<()> {
+        let now = &*self.with_history(subject, before, now)?;
         if now != before {
             self.save(subject, now)?;
             self.repaired.set(true);
@@ -225,8 +218,49 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Drops the texts outside the order that a head no longer needs.
+    /// Adds the version to the history that upstream had ordered under what was served early, if something else follows it.
+    fn with_history<'r>(&self, subject: &Subject, before: &Row, now: &'r Row) -> rusqlite::Result<Cow<'r, Row>> {
+        let short = |leaf: Option<Leaf>| leaf.map(|leaf| leaf.short());
+        let passed = before
+            .ordered
+            // What a comparison found after upstream was set back is older than what is in the history.
+            .filter(|ordered| ordered.under > 0 || !before.is_ahead)
+            // The same version may only have another place.
+            .filter(|ordered| short(ordered.leaf) != short(now.leaf(subject)))
+            .map(|ordered| ordered.under)
+            .filter(|under| !now.points_to(*under));
+        match passed {
+            Some(under) if self.is_put(under)? && !self.is_in_history(now, under)? => {
+                let history = self.push_history(&now.history, under)?;
+                Ok(Cow::Owned(Row { history, ..now.clone() }))
+            }
+            _ => Ok(Cow::Borrowed(now)),
+        }
+    }
+
+    /// Whether the history of a key has the text of a change already.
+    fn is_in_history(&self, row: &Row, id: i64) -> rusqlite::Result<bool> {
+        let mut is_same = self.connection.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM change a JOIN change b ON a.digest = b.digest WHERE a.id = ?1 AND b.id = ?2)",
+        )?;
+        for earlier in &row.history {
+            if is_same.query_row(params![id, earlier], |found| found.get(0))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Drops the texts that a head no longer needs: those outside the order, and next to something that was served early also
+    /// those in the log.
     fn release(&mut self, before: &Row, now: &Row) -> rusqlite::Result<()> {
+        if let Some(ordered) = before.ordered {
+            for id in [before.row, ordered.under] {
+                if id > 0 && !now.points_to(id) && self.is_put(id)? {
+                    self.drop_body(id)?;
+                }
+            }
+        }
         for id in before.pointers().filter(|id| *id < 0 && !now.points_to(*id)) {
             let is_request: bool = self
                 .connection

@@ -32,6 +32,7 @@ impl World {
         self.check_log(&rows);
         let connection = Connection::open(self.path()).expect("opens");
         check_pointers(&connection, &rows);
+        check_texts(&connection, &rows, self.history);
         self.check_counts(&connection, &rows);
         for (key, row) in &rows {
             let ordered = row.ordered;
@@ -242,6 +243,22 @@ fn check_pointers(connection: &Connection, rows: &BTreeMap<Subject, Row>) {
     for (key, row) in rows.iter().filter(|(key, row)| key.kind() == SubjectKind::Account && row.row != 0) {
         assert_eq!(texts(row.row), Some(true), "{key:?}: the text of {row:?}");
     }
+}
+
+/// Of accounts and activations only the texts are kept that a head needs, and of earlier versions those of the history.
+fn check_texts(connection: &Connection, rows: &BTreeMap<Subject, Row>, history: usize) {
+    let texts: BTreeSet<i64> = connection
+        .prepare("SELECT id FROM change WHERE kind IN (1, 3) AND op = 112 AND body IS NOT NULL")
+        .and_then(|mut ids| ids.query_map([], |row| row.get(0))?.collect())
+        .expect("readable");
+    let mut needed = BTreeSet::new();
+    for row in rows.values() {
+        let beyond = row.history.len().saturating_sub(history);
+        let earlier = row.history.iter().skip(beyond).copied();
+        needed.extend([row.row, row.ordered.map_or(0, |ordered| ordered.under)].into_iter().chain(earlier));
+    }
+    let left: Vec<_> = texts.difference(&needed).collect();
+    assert!(left.is_empty(), "nobody needs the texts of {left:?}: {rows:?}");
 }
 
 fn check_signers(connection: &Connection, rows: &BTreeMap<Subject, Row>, count: u64) {
