@@ -33,7 +33,8 @@ fn is_not_yet(reply: &Reply) {
 #[tokio::test]
 async fn a_mirror_gives_the_pack_of_its_primary_with_and_without_it() {
     let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
-    let mut primary = Server::primary(&operator).await;
+    // It is asked until an account expires.
+    let mut primary = Launch::primary(&operator).env("NAS_HTTP__LIMITS__LISTINGS", "0").start().await;
     let accounts: Vec<_> = (0..30).map(|_| Account::new()).collect();
     for account in &accounts {
         push(&primary, account, &operator.account(account, 100)).await;
