@@ -10,7 +10,8 @@ use prometheus::IntCounter;
 use super::copies::Copies;
 use super::setup::{Env, StorePlace};
 use crate::config::ReplicaMode;
-use crate::feed::Head;
+use crate::feed::digest::Leaf;
+use crate::feed::{Head, Subject, SubjectKind};
 use crate::folder::{FolderLock, private};
 use crate::gate::Standing;
 use crate::store::journal::upstream::UpstreamWrite;
@@ -104,6 +105,14 @@ impl Store {
     /// Whether it was there before this process.
     pub(super) const fn was_found(&self) -> bool {
         self.was_found
+    }
+
+    /// The leaves of the operator JWTs that upstream ordered, as far as that is known: one, or none. Blocks for a query.
+    pub(super) fn ordered_operators(&self) -> Result<Vec<(Subject, Leaf)>, StoreError> {
+        let last = |kind| Subject::from_raw(kind, [u8::MAX; 32]);
+        let (after, to) = (last(SubjectKind::Account), last(SubjectKind::Operator));
+        let found = self.reader().held_leaves(None, Some(after), Some(to))?;
+        Ok(found.into_iter().map(|(subject, leaf, _)| (subject, leaf)).collect())
     }
 
     /// The folder of JWTs of an earlier kind of server, if they must still be imported.

@@ -80,10 +80,8 @@ impl Operators {
         if !is_linked && self.unconnected().is_some() {
             self.ask();
         }
-        if !is_in_sync
-            && !self.held.positions.doubts_operator()
-            && let Some(confirmed) = self.held.positions.confirmed()
-        {
+        // Also if it is in doubt already: a question under way may be from before this change.
+        if !is_in_sync && let Some(confirmed) = self.held.positions.confirmed() {
             self.held.positions.doubt_operator(confirmed);
         }
         is_in_sync
