@@ -126,9 +126,7 @@ impl Held {
                 });
                 Ok(None)
             }
-            // The deletion is known, so no answer is needed. What is in memory is not deleted, which saves a query while upstream is
-            // away and everybody asks.
-            PullResult::Nothing(_) if !self.copies.contains(key) && self.is_deleted(key) => Ok(None),
+            // Also if a deletion is known: upstream may have a newer JWT, and a 404 would keep a client from asking another server.
             PullResult::Nothing(error) => Err(error),
         }
     }
