@@ -163,7 +163,10 @@ impl Operators {
     pub(super) fn stand_by(self: &Arc<Self>, standing: Standing) -> u64 {
         self.held.store.note_operator(&standing);
         self.env.gate.set_standing(standing);
-        self.held.copies.enforce()
+        let withheld = self.held.copies.enforce();
+        // What was rejected before may be accepted now.
+        self.held.positions.look_again();
+        withheld
     }
 
     /// Why the operator JWT of the primary cannot be linked with the one in force here, if so.

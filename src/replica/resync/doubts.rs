@@ -23,6 +23,13 @@ impl Resync {
     pub(in crate::replica) async fn settle_doubts(self: Arc<Self>) {
         let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
         loop {
+            if self.must_compare() {
+                if let Err(error) = self.compare_again().await {
+                    tracing::debug!("cannot compare again, and will retry: {error}");
+                }
+                backoff.wait().await;
+                continue;
+            }
             if !self.has_doubts() {
                 self.parts.held.positions.work().await;
                 continue;
