@@ -46,7 +46,12 @@ pub(super) async fn note_heard(parts: Parts) {
             parts.held.store.write_soon(UpstreamWrite::Heard(heard));
         }
         let (held, standing) = (parts.held.clone(), parts.env.gate.standing());
-        if let Err(error) = blocking(move || held.store.keep_operator(&standing)).await {
+        let looked = blocking(move || {
+            // A client may have caused a request for the last one that was missing.
+            held.look_for_texts();
+            held.store.keep_operator(&standing)
+        });
+        if let Err(error) = looked.await {
             tracing::debug!("cannot read which operator JWT is stored: {error}");
         }
     }

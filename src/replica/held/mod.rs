@@ -56,7 +56,7 @@ impl Held {
     pub(super) fn open(env: &Env, bytes: u64, flights: Arc<Flights>) -> Result<Self, StoreError> {
         let copies = Arc::new(Copies::new(env, bytes));
         let store = Arc::new(Store::open(env, &copies)?);
-        Ok(Self {
+        let held = Self {
             env: env.clone(),
             freshness: Freshness::after(&store, env.is_mirror())?,
             positions: Positions::new(&store),
@@ -66,7 +66,9 @@ impl Held {
             spread: Spread::default(),
             texts_of: AtomicU64::new(0),
             system: OnceLock::new(),
-        })
+        };
+        held.look_for_texts();
+        Ok(held)
     }
 
     /// A copy in memory that can be served without a request.
