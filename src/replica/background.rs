@@ -20,10 +20,7 @@ const HEARD: Duration = Duration::from_secs(2);
 const BATCH: usize = 256;
 /// Accounts that are evicted at once. Other writes come in between.
 const EVICTED: usize = 16;
-/// How often a cache looks whether its texts are too many.
-const EVICT: Duration = Duration::from_millis(200);
-
-/// How soon it looks again if that did not help.
+/// How soon a cache evicts again if that did not help.
 const NOT_SOONER: Duration = Duration::from_secs(2);
 
 /// Why texts cannot be evicted.
@@ -62,8 +59,8 @@ pub(super) async fn note_heard(parts: Parts) {
 pub(super) async fn evict(parts: Parts) {
     let mut after = None;
     loop {
-        tokio::time::sleep(EVICT).await;
         if !is_too_full(&parts) {
+            parts.held.store.grown().await;
             continue;
         }
         if let Err(error) = evict_until_there_is_room(&parts, &mut after).await {
