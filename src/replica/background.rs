@@ -101,36 +101,35 @@ async fn evict_until_there_is_room(parts: &Parts, after: &mut Option<AccountKey>
     }
 }
 
-/// Fills the cache with what the store holds, and imports the folder of an earlier kind of server. Blocks.
+/// Fills the cache with what clients asked an earlier process for, and imports the folder of an earlier kind of server. Blocks.
 pub(super) fn warm_up(parts: &Parts) {
     let start = Instant::now();
-    let mut count = if parts.env.is_mirror() { 0 } else { fill(parts) };
+    if !parts.env.is_mirror() && !parts.env.is_warm() {
+        fill(parts);
+    }
+    let mut count = if parts.held.store.was_found() { parts.held.store.reader().count() } else { 0 };
     if let Some(tokens) = parts.held.store.tokens() {
         count += import_tokens(parts, tokens);
-    }
-    if parts.env.is_mirror() && parts.held.store.was_found() {
-        count = parts.held.store.reader().count();
     }
     if count > 0 || parts.held.store.was_found() {
         tracing::info!("restored {count} JWTs from disk in {:.1} s", start.elapsed().as_secs_f64());
     }
 }
 
-/// A cache has in memory what it holds, so that one bound counts for both.
-fn fill(parts: &Parts) -> u64 {
-    let (mut after, mut count) = (None, 0);
+/// A cache that does not fill itself has in memory what it stores: clients asked for all of it. In one that does, most texts may
+/// be there unasked, and in memory they would count as asked for, and drive out what clients ask for now. They are read when a
+/// client asks for them.
+fn fill(parts: &Parts) {
+    let mut after = None;
     loop {
         let keys = match parts.held.store.reader().live_keys(after.as_ref(), BATCH) {
             Ok(keys) => keys,
-            Err(error) => {
-                tracing::warn!("the cache is not filled: {error}");
-                return count;
-            }
+            Err(error) => return tracing::warn!("the cache is not filled: {error}"),
         };
-        count += keys.iter().filter(|key| parts.held.at_hand(key).is_some()).count() as u64;
+        keys.iter().for_each(|key| _ = parts.held.at_hand(key));
         after = keys.last().copied();
         if keys.len() < BATCH {
-            return count;
+            return;
         }
     }
 }

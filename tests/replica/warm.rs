@@ -94,6 +94,8 @@ async fn the_bound_holds_and_what_clients_asked_for_stays() {
     assert_eq!(served(&replica, asked()).await, 34);
     replica = replica.restart().await;
     assert_eq!(served(&replica, asked()).await, 34, "also after a restart");
+    let in_memory = replica.http.metric("replica_cache_entries", "").await;
+    assert_eq!(in_memory, 34.0, "the others do not count as asked for");
     let all = served(&replica, &accounts).await;
     assert!((40..75).contains(&all), "{all} are here");
 }
