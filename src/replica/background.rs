@@ -86,7 +86,7 @@ async fn evict_until_there_is_room(parts: &Parts, after: &mut Option<AccountKey>
         let is_end = keys.len() < BATCH;
         for piece in keys.chunks(EVICTED) {
             *after = piece.last().copied();
-            let unused = piece.iter().filter(|key| !parts.held.copies.contains(key)).copied().collect();
+            let unused = piece.iter().filter(|key| !parts.held.is_in_use(key)).copied().collect();
             parts.held.store.write(UpstreamWrite::Evict(unused)).await?;
             if !is_too_full(parts) || (is_round && *after >= start) {
                 return Ok(());

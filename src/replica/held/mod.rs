@@ -183,6 +183,12 @@ impl Held {
             || self.at_hand(key).is_some()
     }
 
+    /// Whether a text must stay in the store of a cache: it is in memory, or a request has just brought it for a client.
+    pub(super) fn is_in_use(&self, key: &AccountKey) -> bool {
+        // A request ends after its text is in memory, so it is looked at first.
+        self.flights.contains(key) || self.copies.contains(key)
+    }
+
     /// Logs how many accounts are newer here than at the primary.
     pub(super) fn report_ahead(&self, primary: &str) {
         let count = self.store.stand().ahead;
