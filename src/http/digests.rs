@@ -26,8 +26,6 @@ const QUESTION: Bound = Bound {
 };
 /// A question waits so long for others to be answered.
 pub(super) const TURN: Duration = Duration::from_secs(1);
-/// The feed keeps every chain value, so a follower can go on from anywhere.
-const FLOOR: u64 = 0;
 
 /// What a GET asks for.
 enum TreeAsk {
@@ -68,11 +66,17 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
     let asker = Asker { request, shared, client, turn };
     match ask {
         TreeAsk::View(prefix) => match asker.known(shared.node.digests(prefix).await, None).await {
-            Ok((view, asker)) => asker.json(&DigestPage::new(&view, FLOOR)).await,
+            Ok((view, asker)) => {
+                let floor = shared.node.floor_up_to(view.head.serial);
+                asker.json(&DigestPage::new(&view, floor)).await
+            }
             Err(response) => response,
         },
         TreeAsk::Leaves(prefix, after) => match asker.known(shared.node.leaves(prefix, after).await, None).await {
-            Ok((page, asker)) => asker.list(DigestPage::of_leaves(page, FLOOR)).await,
+            Ok((page, asker)) => {
+                let floor = shared.node.floor_up_to(page.head.serial);
+                asker.list(DigestPage::of_leaves(page, floor)).await
+            }
             Err(response) => response,
         },
     }
@@ -103,7 +107,7 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
     let begun = Instant::now();
     match asker.known(shared.node.compare(ask).await, Some(&body.bytes)).await {
         Ok((comparison, asker)) => {
-            let mut answer = DigestAnswer::new(&comparison, FLOOR);
+            let mut answer = DigestAnswer::new(&comparison, shared.node.floor_up_to(comparison.head.serial));
             if Params::of(request).is_true(BACKGROUND) {
                 let now = Instant::now();
                 answer.pause = Some(whole_millis(shared.scarce.pace.after(now - begun, now)));

@@ -77,6 +77,11 @@ pub trait FeedSource: std::fmt::Debug + Send + Sync {
         }
     }
 
+    /// The lowest serial from which a follower can continue.
+    fn floor(&self) -> u64 {
+        self.page(self.head(), Vec::new()).floor
+    }
+
     /// The page for a follower at position `at` that gets these changes.
     fn page(&self, at: Head, changes: Vec<Item>) -> Page {
         self.complete(Page::new(at, self.head().serial, changes))
@@ -153,6 +158,15 @@ impl Node {
     /// The order of changes that others can follow.
     pub fn feed(&self) -> Feed {
         self.backend.feed()
+    }
+
+    /// The lowest serial from which a follower can continue that was told of a serial.
+    pub fn floor_up_to(&self, serial: u64) -> u64 {
+        match self.feed() {
+            // Another order may have begun since.
+            Feed::Open(feed) => feed.floor().min(serial),
+            Feed::NotYet | Feed::None => serial,
+        }
     }
 
     /// A place of the digest tree, its root without a prefix.

@@ -24,7 +24,7 @@ pub enum Whole {
 }
 
 impl Node {
-    /// Whether every account is stored here.
+    /// Whether every account is stored here. Reads memory only.
     pub fn whole(&self) -> Whole {
         self.backend.whole()
     }

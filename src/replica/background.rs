@@ -20,10 +20,7 @@ const HEARD: Duration = Duration::from_secs(2);
 const BATCH: usize = 256;
 /// Accounts that are evicted at once. Other writes come in between.
 const EVICTED: usize = 16;
-/// How often a cache looks whether its texts are too many.
-const EVICT: Duration = Duration::from_millis(200);
-
-/// How soon it looks again if that did not help.
+/// How soon a cache evicts again if that did not help.
 const NOT_SOONER: Duration = Duration::from_secs(2);
 
 /// Why texts cannot be evicted.
@@ -46,7 +43,12 @@ pub(super) async fn note_heard(parts: Parts) {
             parts.held.store.write_soon(UpstreamWrite::Heard(heard));
         }
         let (held, standing) = (parts.held.clone(), parts.env.gate.standing());
-        if let Err(error) = blocking(move || held.store.keep_operator(&standing)).await {
+        let looked = blocking(move || {
+            // A client may have caused a request for the last one that was missing.
+            held.look_for_texts();
+            held.store.keep_operator(&standing)
+        });
+        if let Err(error) = looked.await {
             tracing::debug!("cannot read which operator JWT is stored: {error}");
         }
     }
@@ -57,8 +59,8 @@ pub(super) async fn note_heard(parts: Parts) {
 pub(super) async fn evict(parts: Parts) {
     let mut after = None;
     loop {
-        tokio::time::sleep(EVICT).await;
         if !is_too_full(&parts) {
+            parts.held.store.grown().await;
             continue;
         }
         if let Err(error) = evict_until_there_is_room(&parts, &mut after).await {
@@ -84,7 +86,7 @@ async fn evict_until_there_is_room(parts: &Parts, after: &mut Option<AccountKey>
         let is_end = keys.len() < BATCH;
         for piece in keys.chunks(EVICTED) {
             *after = piece.last().copied();
-            let unused = piece.iter().filter(|key| !parts.held.copies.contains(key)).copied().collect();
+            let unused = piece.iter().filter(|key| !parts.held.is_in_use(key)).copied().collect();
             parts.held.store.write(UpstreamWrite::Evict(unused)).await?;
             if !is_too_full(parts) || (is_round && *after >= start) {
                 return Ok(());
@@ -99,36 +101,35 @@ async fn evict_until_there_is_room(parts: &Parts, after: &mut Option<AccountKey>
     }
 }
 
-/// Fills the cache with what the store holds, and imports the folder of an earlier kind of server. Blocks.
+/// Fills the cache with what clients asked an earlier process for, and imports the folder of an earlier kind of server. Blocks.
 pub(super) fn warm_up(parts: &Parts) {
     let start = Instant::now();
-    let mut count = if parts.env.is_mirror() { 0 } else { fill(parts) };
+    if !parts.env.is_mirror() && !parts.env.is_warm() {
+        fill(parts);
+    }
+    let mut count = if parts.held.store.was_found() { parts.held.store.reader().count() } else { 0 };
     if let Some(tokens) = parts.held.store.tokens() {
         count += import_tokens(parts, tokens);
-    }
-    if parts.env.is_mirror() && parts.held.store.was_found() {
-        count = parts.held.store.reader().count();
     }
     if count > 0 || parts.held.store.was_found() {
         tracing::info!("restored {count} JWTs from disk in {:.1} s", start.elapsed().as_secs_f64());
     }
 }
 
-/// A cache has in memory what it holds, so that one bound counts for both.
-fn fill(parts: &Parts) -> u64 {
-    let (mut after, mut count) = (None, 0);
+/// A cache that does not fill itself has in memory what it stores: clients asked for all of it. In one that does, most texts may
+/// be there unasked, and in memory they would count as asked for, and drive out what clients ask for now. They are read when a
+/// client asks for them.
+fn fill(parts: &Parts) {
+    let mut after = None;
     loop {
         let keys = match parts.held.store.reader().live_keys(after.as_ref(), BATCH) {
             Ok(keys) => keys,
-            Err(error) => {
-                tracing::warn!("the cache is not filled: {error}");
-                return count;
-            }
+            Err(error) => return tracing::warn!("the cache is not filled: {error}"),
         };
-        count += keys.iter().filter(|key| parts.held.at_hand(key).is_some()).count() as u64;
+        keys.iter().for_each(|key| _ = parts.held.at_hand(key));
         after = keys.last().copied();
         if keys.len() < BATCH {
-            return count;
+            return;
         }
     }
 }

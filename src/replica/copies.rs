@@ -24,6 +24,8 @@ pub(super) struct Copies {
     generations: Generations,
     /// Moves when an account is deleted or removed, so that an answer under way is not cached.
     gone: Generations,
+    /// Moves when a copy is marked stale, so that an answer under way does not count as one from after that.
+    stale: Generations,
 }
 
 impl Copies {
@@ -41,6 +43,7 @@ impl Copies {
             unknown: Unknown::new(env.setup.negative_ttl),
             generations: Generations::default(),
             gone: Generations::default(),
+            stale: Generations::default(),
         }
     }
 
@@ -67,6 +70,11 @@ impl Copies {
     /// Moves when an account is deleted or removed.
     pub(super) fn gone(&self, key: &AccountKey) -> Generation {
         self.gone.of(key)
+    }
+
+    /// Moves when a copy is marked stale.
+    pub(super) fn stale(&self, key: &AccountKey) -> Generation {
+        self.stale.of(key)
     }
 
     /// Takes what the store has of an account into the cache, if nothing has happened to it since `read`.
@@ -115,11 +123,16 @@ impl Copies {
         }
     }
 
-    /// Has the next request for an account ask upstream.
-    ///
+    /// Has the next request for an account ask upstream, whatever a request under way is answered.
+    pub(super) fn mark_stale(&self, key: &AccountKey) {
+        // First, so that an answer that is being noted finds that it moved, or is overwritten.
+        self.stale.bump(key);
+        self.make_stale(key);
+    }
+
     /// The generation moves last: a worker that kept the copy with its stamp drops it, and an answer under way confirms
     /// nothing.
-    pub(super) fn mark_stale(&self, key: &AccountKey) {
+    fn make_stale(&self, key: &AccountKey) {
         if let Some(copy) = self.cache.get(key) {
             copy.mark_stale();
         }
@@ -147,11 +160,27 @@ impl Copies {
         withheld
     }
 
-    /// When the copy of an account was last asked about.
-    pub(super) fn note_asked(&self, key: &AccountKey, age: i64) {
-        if let Some(copy) = self.cache.get(key) {
+    /// Notes an answer about an account, which was `age` milliseconds old. `before`: [`Copies::stale`] before the request.
+    pub(super) fn note_asked(&self, key: &AccountKey, age: i64, before: Generation) {
+        let Some(copy) = self.cache.get(key) else { return };
+        self.note(key, before, || {
             copy.confirm(clock::uptime_millis());
             copy.set_back(age);
+        });
+    }
+
+    /// Notes that upstream was asked about an account, and did not confirm this copy. It is not asked again for a time-to-live.
+    pub(super) fn note_unconfirmed(&self, key: &AccountKey, copy: &CachedCopy, before: Generation) {
+        self.note(key, before, || copy.check(clock::uptime_millis()));
+    }
+
+    /// An answer to a request from before the copy was marked stale leaves it stale. The store may have said that it is not.
+    fn note(&self, key: &AccountKey, before: Generation, note: impl FnOnce()) {
+        if self.stale.of(key) == before {
+            note();
+        }
+        if self.stale.of(key) != before {
+            self.make_stale(key);
         }
     }
 

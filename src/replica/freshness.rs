@@ -51,6 +51,11 @@ impl Freshness {
             && (!self.is_mirror || self.without_digests.load(Ordering::Acquire) || self.store.reader().is_level())
     }
 
+    /// Whether the feed is connected and caught up, whatever was compared.
+    pub(super) fn is_connected(&self) -> bool {
+        self.caught_up.load(Ordering::Acquire)
+    }
+
     /// The order that is followed live, if one is.
     pub(super) fn live(&self) -> Option<u64> {
         self.is_following().then(|| self.store.reader().era())

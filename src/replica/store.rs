@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
+use tokio::sync::Notify;
 
 use super::copies::Copies;
 use super::setup::{Env, StorePlace};
 use crate::config::ReplicaMode;
-use crate::feed::Head;
+use crate::feed::digest::Leaf;
+use crate::feed::{Head, Subject, SubjectKind};
 use crate::folder::{FolderLock, private};
 use crate::gate::Standing;
 use crate::store::journal::upstream::UpstreamWrite;
@@ -31,6 +33,8 @@ pub(super) struct Store {
     place: StorePlace,
     /// Whether it was there before this process.
     was_found: bool,
+    /// Notified of each commit to a cache: its texts may be too many now. One task waits.
+    grown: Arc<Notify>,
     identity: Mutex<FollowerId>,
     failing: AtomicBool,
     failures: IntCounter,
@@ -60,12 +64,19 @@ impl Store {
                 is_wanted: Arc::new(move |key| wanted.contains(key)),
             }),
         };
-        let follower = copies.clone();
-        let journal = Journal::open_under(&options, env.gate.clone(), move |_, effects| follower.follow(effects))?;
+        let (follower, grown) = (copies.clone(), Arc::new(Notify::new()));
+        let (growing, is_cache) = (grown.clone(), role == Role::Cache);
+        let journal = Journal::open_under(&options, env.gate.clone(), move |_, effects| {
+            follower.follow(effects);
+            if is_cache {
+                growing.notify_one();
+            }
+        })?;
         let store = Self {
             journal,
             place,
             was_found,
+            grown,
             identity: Mutex::default(),
             failing: AtomicBool::new(false),
             failures: env.metrics.replica_store_failures.clone(),
@@ -94,6 +105,19 @@ impl Store {
     /// The position of this replica on the feed.
     pub(super) fn position(&self) -> Option<Head> {
         self.stand().position
+    }
+
+    /// The leaves of the operator JWTs that upstream ordered, as far as that is known: one, or none. Blocks for a query.
+    pub(super) fn ordered_operators(&self) -> Result<Vec<(Subject, Leaf)>, StoreError> {
+        let last = |kind| Subject::from_raw(kind, [u8::MAX; 32]);
+        let (after, to) = (last(SubjectKind::Account), last(SubjectKind::Operator));
+        let found = self.reader().held_leaves(None, Some(after), Some(to))?;
+        Ok(found.into_iter().map(|(subject, leaf, _)| (subject, leaf)).collect())
+    }
+
+    /// Waits until there was a commit, after which the texts of a cache may be too many. For one task.
+    pub(super) async fn grown(&self) {
+        self.grown.notified().await;
     }
 
     /// Whether it outlives the process.

@@ -260,6 +260,42 @@ async fn a_change_to_an_operator_that_cannot_be_connected_is_not_confirmed() {
 }
 
 #[tokio::test]
+async fn an_operator_that_was_not_applied_limits_the_position_after_a_restart_as_well() {
+    let operator = Operator::new();
+    let before = Script::at(1, 5);
+    let primary = before.start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut replica = Launch::replica(&operator, &primary.url).dir(folder.path()).start().await;
+    confirms(&primary, &before, 5).await;
+    let unlisted = nkeys::KeyPair::new_operator();
+    let jwt = testkit::sign(&operator.claims(&[&unlisted], now() + 1), &unlisted);
+    let change = before.change(&Account::new(), &jwt);
+    let item = Item { kind: "operator".into(), key: Some(operator.key()), ..change };
+    before.says(item.clone());
+    replica = replica.stop_and_start().await;
+    until("the change has come", || async { replica.http.metric("serial", "").await == 6.0 }).await;
+    replica.signal("TERM");
+    replica.exit().await;
+    // The same history, one change later. Nothing brings the operator JWT but the question for it.
+    let chain = Chain::parse(&item.chain).unwrap();
+    let after = Script { at: Head { serial: 6, chain, ..before.at }, ..Script::at(1, 6) };
+    after.holdings.stand_at(after.at);
+    after.holds(&item);
+    after.knows_operator.store(false, Ordering::SeqCst);
+    let later = after.start().await;
+    let replica = Launch::replica(&operator, &later.url).dir(folder.path()).start().await;
+    replica.follows().await;
+    confirms(&later, &after, 0).await;
+    after.knows_operator.store(true, Ordering::SeqCst);
+    until("it cannot be connected", || async { replica.http.metric("replica_operator_unconnected", "").await == 1.0 })
+        .await;
+    assert!(!confirmed(&later, &after).contains(&6), "{:?}", confirmed(&later, &after));
+    let signed = operator.listing(&[&unlisted], 0);
+    after.holds(&Item { jwt: Some(signed), ..item });
+    confirms(&later, &after, 6).await;
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_know_reports_gets_few() {
     for status in [404, 405, 501] {
         let operator = Operator::new();

@@ -33,7 +33,8 @@ fn is_not_yet(reply: &Reply) {
 #[tokio::test]
 async fn a_mirror_gives_the_pack_of_its_primary_with_and_without_it() {
     let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
-    let mut primary = Server::primary(&operator).await;
+    // It is asked until an account expires.
+    let mut primary = Launch::primary(&operator).env("NAS_HTTP__LIMITS__LISTINGS", "0").start().await;
     let accounts: Vec<_> = (0..30).map(|_| Account::new()).collect();
     for account in &accounts {
         push(&primary, account, &operator.account(account, 100)).await;
@@ -134,6 +135,12 @@ async fn a_mirror_tells_the_history_that_its_log_has() {
     assert_eq!((all.len(), &kept[..]), (4, &all[..3]), "{here}");
     assert_eq!(there["floor"], serde_json::Value::Null);
     assert_eq!(here["floor"], all[2], "its log begins after the comparison");
+    for path in ["/jwt/v1/digests", "/jwt/v1/digests?leaves=true"] {
+        let page = replica.http.get(path).await.expect(200).json();
+        assert_eq!(page["floor"], all[2], "{path}");
+    }
+    let compared = replica.http.post("/jwt/v1/digests", "{\"have\":[]}").await.expect(200).json();
+    assert_eq!(compared["floor"], all[2]);
     assert_eq!(here["versions"][0]["current"], true);
     for (serial, jwt) in kept.iter().zip(jwts.iter().rev()) {
         assert_eq!(replica.http.get(&format!("{path}?serial={serial}")).await.expect(200).body, *jwt);

@@ -180,10 +180,11 @@ async fn a_deletion_outlives_a_damaged_store() {
     let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
     let mut primary = Server::primary(&operator).await;
     let launch = in_folder(&operator, &primary.url, folder.path()).env("NAS_REPLICA__MODE", "mirror");
-    let replica = launch.clone().start().await;
+    let replica = launch.start().await;
     replica.follows().await;
     let known = known(&operator, &primary, &replica, 2).await;
     let deleted = &known[0].0;
+    let old = (deleted.path(), known[0].1.clone());
     primary.http.delete(&deleted.path(), operator.delete_request(&[deleted], 0)).await.expect(200);
     until("the deletion arrives", || async { replica.http.get(&deleted.path()).await.status == 404 }).await;
     primary.kill();
@@ -192,10 +193,21 @@ async fn a_deletion_outlives_a_damaged_store() {
     replica.exit().await;
     // As a process leaves it that has found damage.
     fs::write(store(folder.path()).with_extension("sqlite.damaged"), "").unwrap();
+    let behind = FakePrimary::without_feed(move |path| match path.ends_with(&old.0) {
+        true => Answer::new(200, old.1.clone()),
+        false => Answer::new(404, ""),
+    })
+    .await;
+    let launch = in_folder(&operator, &behind.url, folder.path()).env("NAS_REPLICA__MODE", "mirror");
     let replica = launch.start().await;
     replica.logs("was brought to a new file").await;
     assert_eq!(replica.http.get(&known[1].0.path()).await.expect(200).body, known[1].1);
-    replica.http.get(&deleted.path()).await.expect(404);
+    until("the deletion covers the old one", || async {
+        let status = replica.http.get(&deleted.path()).await.status;
+        assert_ne!(status, 200, "what was deleted does not come back");
+        status == 404
+    })
+    .await;
 }
 
 #[tokio::test]

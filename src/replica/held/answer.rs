@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Held;
-use crate::clock;
 use crate::gate::{Entry, Position, Refusal, Via};
 use crate::generation::Generation;
 use crate::key::AccountKey;
@@ -23,6 +22,8 @@ pub(in crate::replica) struct PullContext {
     heard: Generation,
     /// The generation of deletions and removals.
     gone: Generation,
+    /// How often the copy was marked stale.
+    stale: Generation,
 }
 
 impl PullContext {
@@ -59,6 +60,7 @@ impl Held {
     pub(in crate::replica) fn asked(&self, key: &AccountKey) -> PullContext {
         PullContext {
             gone: self.copies.gone(key),
+            stale: self.copies.stale(key),
             live: self.freshness.live(),
             heard: self.copies.generation(key),
             held: self.at_hand(key),
@@ -95,30 +97,30 @@ impl Held {
                 match self.tell(key, asked, content, source).await {
                     Ok(Outcome::Changed { .. } | Outcome::Same { .. }) => {
                         let copy = self.at_hand(key);
-                        self.copies.note_asked(key, age);
+                        self.copies.note_asked(key, age, asked.stale);
                         copy.map(Some).ok_or_else(|| "its JWT is withheld".to_owned())
                     }
                     Ok(_) => self
-                        .unconfirmed(key)
+                        .unconfirmed(key, asked)
                         .map(Some)
                         .ok_or_else(|| "its version is older than one that this replica has seen".to_owned()),
-                    Err(CommitError::Refused(refusal)) => self.refused(key, &refusal),
+                    Err(CommitError::Refused(refusal)) => self.refused(key, asked, &refusal),
                     Err(CommitError::Failed(error)) => Err(error.for_clients()),
                 }
             }
-            PullResult::Refused(refusal) => self.refused(key, &refusal),
+            PullResult::Refused(refusal) => self.refused(key, asked, &refusal),
             PullResult::Unchanged => {
                 let _ = self.tell(key, asked, AnsweredContent::Unchanged, source).await;
-                self.copies.note_asked(key, age);
+                self.copies.note_asked(key, age, asked.stale);
                 let held = asked.held.clone();
                 Ok(self.at_hand(key).or_else(|| self.unless_deleted(key, held?)))
             }
             PullResult::Absent => {
-                if self.unconfirmed(key).is_some() {
+                if self.unconfirmed(key, asked).is_some() {
                     tracing::debug!(account = %key, "the primary does not know {key}; this replica serves its copy");
                     let content = AnsweredContent::Absent { is_comparable: self.freshness.are_digests_there() };
                     let _ = self.tell(key, asked, content, source).await;
-                    return Ok(self.unconfirmed(key));
+                    return Ok(self.unconfirmed(key, asked));
                 }
                 // While the feed is live, another server may be further behind.
                 self.copies.unknown.remember(key, || {
@@ -126,9 +128,7 @@ impl Held {
                 });
                 Ok(None)
             }
-            // The deletion is known, so no answer is needed. What is in memory is not deleted, which saves a query while upstream is
-            // away and everybody asks.
-            PullResult::Nothing(_) if !self.copies.contains(key) && self.is_deleted(key) => Ok(None),
+            // Also if a deletion is known: upstream may have a newer JWT, and a 404 would keep a client from asking another server.
             PullResult::Nothing(error) => Err(error),
         }
     }
@@ -170,7 +170,12 @@ impl Held {
     }
 
     /// The answer is of no use. An old version is a normal case, not an attack.
-    fn refused(&self, key: &AccountKey, refusal: &Refusal) -> Result<Option<Arc<CachedCopy>>, String> {
+    fn refused(
+        &self,
+        key: &AccountKey,
+        asked: &PullContext,
+        refusal: &Refusal,
+    ) -> Result<Option<Arc<CachedCopy>>, String> {
         if let Refusal::Deleted { .. } = refusal {
             return Ok(None);
         }
@@ -180,13 +185,13 @@ impl Held {
         } else {
             tracing::warn!(account = %key, "the JWT of the primary for {key} is rejected: {refusal}");
         }
-        self.unconfirmed(key).map(Some).ok_or_else(|| refusal.to_string())
+        self.unconfirmed(key, asked).map(Some).ok_or_else(|| refusal.to_string())
     }
 
     /// The copy, which the primary did not confirm. The replica does not ask again for a time-to-live.
-    fn unconfirmed(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
+    fn unconfirmed(&self, key: &AccountKey, asked: &PullContext) -> Option<Arc<CachedCopy>> {
         let copy = self.at_hand(key)?;
-        copy.check(clock::uptime_millis());
+        self.copies.note_unconfirmed(key, &copy, asked.stale);
         Some(copy)
     }
 }

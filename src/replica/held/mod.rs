@@ -56,7 +56,7 @@ impl Held {
     pub(super) fn open(env: &Env, bytes: u64, flights: Arc<Flights>) -> Result<Self, StoreError> {
         let copies = Arc::new(Copies::new(env, bytes));
         let store = Arc::new(Store::open(env, &copies)?);
-        Ok(Self {
+        let held = Self {
             env: env.clone(),
             freshness: Freshness::after(&store, env.is_mirror())?,
             positions: Positions::new(&store),
@@ -66,7 +66,9 @@ impl Held {
             spread: Spread::default(),
             texts_of: AtomicU64::new(0),
             system: OnceLock::new(),
-        })
+        };
+        held.look_for_texts();
+        Ok(held)
     }
 
     /// A copy in memory that can be served without a request.
@@ -179,6 +181,12 @@ impl Held {
             || self.copies.unknown.contains(key)
             || self.flights.contains(key)
             || self.at_hand(key).is_some()
+    }
+
+    /// Whether a text must stay in the store of a cache: it is in memory, or a request has just brought it for a client.
+    pub(super) fn is_in_use(&self, key: &AccountKey) -> bool {
+        // A request ends after its text is in memory, so it is looked at first.
+        self.flights.contains(key) || self.copies.contains(key)
     }
 
     /// Logs how many accounts are newer here than at the primary.

@@ -9,37 +9,31 @@ use crate::node::Whole;
 const NOT_YET: Whole = Whole::NotYet("this mirror has not yet received everything that its primary holds");
 
 impl Held {
-    /// Whether every account is stored here. Blocks for a query until it is.
+    /// Whether every account is stored here. Reads memory only.
     pub(in crate::replica) fn whole(&self) -> Whole {
         let reader = self.store.reader();
         if !self.env.is_mirror() {
             return Whole::Never;
         }
-        let era = reader.era();
-        if !reader.is_level() || !self.has_texts(era) {
+        if !reader.is_level() || self.texts_of.load(Ordering::Acquire) != reader.era() {
             return NOT_YET;
         }
         let is_current = self.knows_all().is_some() && self.freshness.is_current();
         Whole::Stored { journal: reader.clone(), is_current }
     }
 
-    /// Whether the text of each account is here. A comparison ends before the last texts have come, and afterwards each
-    /// change brings its own.
-    fn has_texts(&self, era: u64) -> bool {
-        if self.texts_of.load(Ordering::Acquire) == era {
-            return true;
+    /// Notes whether a mirror has the text of each account. A comparison ends before the last texts have come, and afterwards
+    /// each change brings its own. Blocks for a query until that is so.
+    pub(in crate::replica) fn look_for_texts(&self) {
+        let (reader, era) = (self.store.reader(), self.store.reader().era());
+        if !self.env.is_mirror() || !reader.is_level() || self.texts_of.load(Ordering::Acquire) == era {
+            return;
         }
-        // Accounts come first.
-        let has_all = match self.store.reader().textless(None, 1) {
-            Ok(keys) => !matches!(keys.first(), Some(Subject::Account(_))),
-            Err(error) => {
-                tracing::error!("the store cannot be read: {error}");
-                false
-            }
-        };
-        if has_all {
-            self.texts_of.store(era, Ordering::Release);
+        match reader.textless(None, 1) {
+            // Accounts come first.
+            Ok(keys) if matches!(keys.first(), Some(Subject::Account(_))) => {}
+            Ok(_) => self.texts_of.store(era, Ordering::Release),
+            Err(error) => tracing::error!("the store cannot be read: {error}"),
         }
-        has_all
     }
 }

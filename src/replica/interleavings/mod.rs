@@ -5,6 +5,7 @@
 
 mod model;
 mod plays;
+mod stale;
 mod world;
 
 use std::future::pending;

@@ -80,10 +80,8 @@ impl Operators {
         if !is_linked && self.unconnected().is_some() {
             self.ask();
         }
-        if !is_in_sync
-            && !self.held.positions.doubts_operator()
-            && let Some(confirmed) = self.held.positions.confirmed()
-        {
+        // Also if it is in doubt already: a question under way may be from before this change.
+        if !is_in_sync && let Some(confirmed) = self.held.positions.confirmed() {
             self.held.positions.doubt_operator(confirmed);
         }
         is_in_sync
@@ -165,7 +163,10 @@ impl Operators {
     pub(super) fn stand_by(self: &Arc<Self>, standing: Standing) -> u64 {
         self.held.store.note_operator(&standing);
         self.env.gate.set_standing(standing);
-        self.held.copies.enforce()
+        let withheld = self.held.copies.enforce();
+        // What was rejected before may be accepted now.
+        self.held.positions.look_again();
+        withheld
     }
 
     /// Why the operator JWT of the primary cannot be linked with the one in force here, if so.

@@ -23,6 +23,13 @@ impl Resync {
     pub(in crate::replica) async fn settle_doubts(self: Arc<Self>) {
         let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
         loop {
+            if self.must_compare() {
+                if let Err(error) = self.compare_again().await {
+                    tracing::debug!("cannot compare again, and will retry: {error}");
+                }
+                backoff.wait().await;
+                continue;
+            }
             if !self.has_doubts() {
                 self.parts.held.positions.work().await;
                 continue;
@@ -41,7 +48,7 @@ impl Resync {
     fn has_doubts(&self) -> bool {
         let held = &self.parts.held;
         held.freshness.is_following()
-            && (held.positions.doubts_operator() || (held.store.stand().doubted > 0 && !self.is_under_way()))
+            && (held.positions.doubts_operator().is_some() || (held.store.stand().doubted > 0 && !self.is_under_way()))
     }
 
     /// Asks about some. Returns whether that changed anything.
@@ -51,9 +58,10 @@ impl Resync {
         let number = self.begun.load(std::sync::atomic::Ordering::Acquire);
         let run = Run { resync: self.clone(), from, era: held.store.reader().era(), number };
         let mut has_changed = false;
-        if held.positions.doubts_operator() && run.operator().await? {
-            held.positions.trust_operator();
-            has_changed = true;
+        if let Some(asked) = held.positions.doubts_operator()
+            && run.operator().await?
+        {
+            has_changed = held.positions.trust_operator(asked);
         }
         let before = held.store.stand().doubted;
         if before > 0 && !self.is_under_way() {

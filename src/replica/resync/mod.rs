@@ -7,6 +7,7 @@
 //!
 //! What is newer here than at upstream stays, is served, and is reported.
 
+mod again;
 mod applying;
 mod doubts;
 mod take;
@@ -14,7 +15,7 @@ mod texts;
 mod tree;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,7 +26,7 @@ use crate::backoff::Backoff;
 use crate::feed::digest::Short;
 use crate::feed::wire::{DigestAnswer, DigestAsk};
 use crate::feed::{Head, Subject};
-use crate::gate::Position;
+use crate::gate::{Identity, Position};
 use crate::store::StoreError;
 use crate::store::journal::upstream::UpstreamWrite;
 use crate::store::journal::{CommitError, Outcome};
@@ -46,10 +47,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Resync {
     parts: Parts,
-    /// How many were begun.
+    /// How many were begun. Each has that number.
     begun: AtomicU64,
-    /// Whether one is under way.
-    is_under_way: AtomicBool,
+    /// The last one that has ended. One that ended because a later one began is not noted.
+    ended: AtomicU64,
+    /// The operator JWT in force when the last one began. `None`: none was in force, or this process has compared nothing yet.
+    judged_by: Mutex<Option<Identity>>,
     texts: texts::Texts,
     /// The last key in doubt that was asked about.
     asked_up_to: Mutex<Option<Subject>>,
@@ -114,7 +117,8 @@ impl Resync {
         Self {
             parts,
             begun: AtomicU64::new(0),
-            is_under_way: AtomicBool::new(false),
+            ended: AtomicU64::new(0),
+            judged_by: Mutex::default(),
             texts: texts::Texts::default(),
             asked_up_to: Mutex::default(),
         }
@@ -122,16 +126,39 @@ impl Resync {
 
     /// Whether a comparison is under way.
     pub(super) fn is_under_way(&self) -> bool {
-        self.is_under_way.load(Ordering::Acquire)
+        self.ended.load(Ordering::Acquire) != self.begun.load(Ordering::Acquire)
     }
 
     /// Starts a comparison with upstream, whose feed continues from `from`. An earlier comparison ends.
     pub(super) fn begin(self: &Arc<Self>, from: Head) {
         let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
-        self.is_under_way.store(true, Ordering::Release);
+        self.run(from, number);
+    }
+
+    /// Starts one unless another one has begun since `begun` comparisons were. Returns whether it does.
+    fn begin_after(self: &Arc<Self>, begun: u64, from: Head) -> bool {
+        let is_next = self.begun.compare_exchange(begun, begun + 1, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if is_next {
+            self.run(from, begun + 1);
+        }
+        is_next
+    }
+
+    fn run(self: &Arc<Self>, from: Head, number: u64) {
+        // Before anything is judged: the operator JWT may change meanwhile.
+        *self.judged_by.lock() = self.in_force();
         self.parts.held.freshness.has_digests(true);
         let era = self.parts.held.store.reader().era();
         self.parts.env.runtime.spawn(Run { resync: self.clone(), from, era, number }.run());
+    }
+
+    /// The version of the operator JWT in force.
+    fn in_force(&self) -> Option<Identity> {
+        self.parts.env.gate.trust().map(|trust| *trust.version())
+    }
+
+    fn has_ended(&self, number: u64) {
+        self.ended.fetch_max(number, Ordering::AcqRel);
     }
 }
 
@@ -166,7 +193,7 @@ impl Run {
             return Err(ResyncError::Outdated);
         }
         self.is_current()?;
-        resync.is_under_way.store(false, Ordering::Release);
+        resync.has_ended(self.number);
         parts.held.positions.look_again();
         parts.env.metrics.replica_feed_connected.set(i64::from(parts.held.freshness.is_following()));
         tracing::info!("in sync with {} from serial {} on", parts.upstream.shown(), self.from.serial);
@@ -194,8 +221,8 @@ impl Run {
                 "{primary} has no digests; this replica checks JWTs as clients ask for them{fetched}{is_cold}"
             );
         }
-        resync.is_under_way.store(false, Ordering::Release);
         parts.held.freshness.has_digests(false);
+        resync.has_ended(self.number);
         parts.env.metrics.replica_feed_connected.set(i64::from(parts.held.freshness.is_following()));
     }
 

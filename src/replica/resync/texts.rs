@@ -79,6 +79,12 @@ impl Resync {
             return self.fetch_each(accounts_without_text, Haste::Background).await;
         }
         self.fetch_each(JournalReader::textless, Haste::Now).await?;
+        let held = self.parts.held.clone();
+        blocking(move || {
+            held.look_for_texts();
+            Ok(())
+        })
+        .await?;
         // A cache forgets requests and removals, and may have become a mirror. A store that was mended lost some of them.
         self.fetch_each(JournalReader::requestless, Haste::Now).await?;
         self.fetch_each(JournalReader::lost, Haste::Now).await

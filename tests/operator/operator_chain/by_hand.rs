@@ -1,6 +1,6 @@
 //! `operator trust`, and what a restored backup makes of the operator.
 
-use super::{World, answers, in_force, on, reload, report};
+use super::{World, answers, in_force, on, reload, report, until};
 use crate::support::command::run;
 use crate::support::{Launch, Operator};
 
@@ -8,12 +8,14 @@ use crate::support::{Launch, Operator};
 async fn a_jwt_that_nobody_can_check_is_trusted_by_hand_and_proves_nothing_to_others() {
     let world = World::new();
     let mut primary = world.primary().await;
-    let replica = Launch::default()
+    let launch = Launch::default()
         .flag("-primary", &primary.url)
-        .flag("-operator", std::fs::read_to_string(world.file()).unwrap())
-        .start()
-        .await;
-    replica.follows().await;
+        .flag("-operator", std::fs::read_to_string(world.file()).unwrap());
+    let replica = launch.clone().start().await;
+    let mirror = launch.env("NAS_REPLICA__MODE", "mirror").start().await;
+    for replica in [&replica, &mirror] {
+        replica.follows().await;
+    }
     let first = std::fs::read_to_string(world.file()).unwrap();
     let account = world.put(&primary, 0).await;
     // Links that are missing are between the two.
@@ -45,6 +47,11 @@ async fn a_jwt_that_nobody_can_check_is_trusted_by_hand_and_proves_nothing_to_ot
     // The replica decides for itself.
     replica.logs("cannot be connected with the one in force here").await;
     in_force(&replica, &first).await;
+    let unseen = world.put(&primary, 2).await;
+    for replica in [&replica, &mirror] {
+        let rejected = || replica.http.metric("refused_total", "path=\"feed\",reason=\"untrusted\"");
+        until("the replica rejects it", || async { rejected().await > 0.0 }).await;
+    }
     assert_eq!(replica.http.metric("replica_operator_unconnected", "").await, 1.0);
     let ready = report(&replica).await;
     assert!(ready.contains("cannot be connected with it"), "{ready}");
@@ -52,10 +59,13 @@ async fn a_jwt_that_nobody_can_check_is_trusted_by_hand_and_proves_nothing_to_ot
     let signed = world.by_identity(&[0, 2], 5);
     primary.http.post("/jwt/v1/operator", signed.clone()).await.expect(200);
     in_force(&replica, &signed).await;
-    super::until("the replica is connected", || async {
+    until("the replica is connected", || async {
         replica.http.metric("replica_operator_unconnected", "").await == 0.0
     })
     .await;
+    // The feed does not repeat what was rejected, and nobody asks for it.
+    replica.logs("because not every key that it has is known here").await;
+    until("the mirror has it", || async { mirror.http.get("/jwt/v1/pack").await.body.contains(&unseen.key()) }).await;
 }
 
 #[tokio::test]
