@@ -16,11 +16,13 @@ struct Plan {
 }
 
 /// The replicas; the first of them is number 1. The primary is number 0.
-const PLANS: [Plan; 3] = [
+const PLANS: [Plan; 4] = [
     Plan { name: "mirror", mode: "mirror", has_folder: true, upstreams: &[0] },
     // Two ways to the same primary.
     Plan { name: "cache", mode: "cache", has_folder: true, upstreams: &[0, 0] },
     Plan { name: "bare cache", mode: "cache", has_folder: false, upstreams: &[0] },
+    // Behind the first mirror.
+    Plan { name: "second mirror", mode: "mirror", has_folder: true, upstreams: &[1] },
 ];
 /// The replica that sends changes on.
 pub(super) const FORWARDER: usize = 2;
@@ -47,6 +49,8 @@ impl Drop for Member {
 /// A way from a replica to whom it asks.
 pub(super) struct Link {
     pub(super) proxy: Proxy,
+    /// Whose way it is, by its number.
+    pub(super) of: usize,
     /// Whom it leads to, by its number.
     pub(super) to: usize,
     pub(super) state: Way,
@@ -73,6 +77,12 @@ impl Link {
             Way::Cut => self.proxy.cut(),
             Way::Misled => self.proxy.lead_to(liar),
         }
+    }
+
+    /// The way leads to another server, at `target`.
+    pub(super) fn moves(&mut self, to: usize, target: &str) {
+        (self.to, self.state) = (to, Way::Open);
+        self.proxy.lead_to(target);
     }
 
     /// The server at the end is another process.
@@ -107,9 +117,10 @@ impl Member {
             for to in plan.upstreams {
                 let proxy = Proxy::to_nowhere().await;
                 urls.push(proxy.url());
-                links.push(Link { proxy, to: *to, state: Way::Open });
+                links.push(Link { proxy, of: number, to: *to, state: Way::Open });
             }
-            let writes = if number == FORWARDER { "forward" } else { "refuse" };
+            // What the forwarder sends on may pass a mirror.
+            let writes = if number == FORWARDER || plan.mode == "mirror" { "forward" } else { "refuse" };
             let launch = Launch::replica(operator, &urls.join(","))
                 .env("NAS_REPLICA__MODE", plan.mode)
                 .env("NAS_REPLICA__TTL", "500ms")

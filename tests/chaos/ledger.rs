@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use data_encoding::HEXLOWER;
 use parking_lot::{Mutex, MutexGuard};
+use sha2::{Digest as _, Sha256};
 
 use super::support::{Account, Operator, now};
 
@@ -36,6 +38,10 @@ pub(super) struct Subject {
 pub(super) struct Ledger {
     minted: Vec<Minted>,
     numbers: HashMap<Arc<str>, usize>,
+    /// The same by the digests of the texts, in hexadecimal.
+    digests: HashMap<String, usize>,
+    /// The times of issue of the requests for deletions.
+    requests: HashMap<String, i64>,
     /// The times of issue of what was asked for of each account: the latest, and those of deletions.
     latest: Vec<i64>,
     deletions: Vec<Vec<i64>>,
@@ -117,6 +123,7 @@ impl World {
         let claims = self.accounts[subject].account.with_connections(iat, i64::try_from(number).unwrap());
         let text: Arc<str> = self.operator.sign(&claims).into();
         ledger.numbers.insert(text.clone(), number);
+        ledger.digests.insert(HEXLOWER.encode(&Sha256::digest(text.as_bytes())), number);
         ledger.minted.push(Minted { subject, iat, text });
         number
     }
@@ -130,7 +137,23 @@ impl World {
             ledger.deletions[*subject].push(iat);
         }
         let accounts: Vec<&Account> = subjects.iter().map(|subject| &self.accounts[*subject].account).collect();
-        (self.operator.delete_request_at(&accounts, iat), iat)
+        let request = self.operator.delete_request_at(&accounts, iat);
+        ledger.requests.insert(request.clone(), iat);
+        (request, iat)
+    }
+
+    /// The account with this key.
+    pub(super) fn subject(&self, key: &str) -> Option<usize> {
+        self.accounts.iter().position(|subject| subject.account.key() == key)
+    }
+
+    /// Waits until nobody changes anything. Nobody begins to, while the result lives.
+    pub(super) async fn all_turns(&self) -> Vec<tokio::sync::MutexGuard<'_, ()>> {
+        let mut turns = Vec::new();
+        for subject in &self.accounts {
+            turns.push(subject.turn.lock().await);
+        }
+        turns
     }
 
     /// Adds a line to what happened to an account.
@@ -172,6 +195,16 @@ impl Ledger {
     /// The number of a JWT that the operator signed.
     pub(super) fn number(&self, text: &str) -> Option<usize> {
         self.numbers.get(text).copied()
+    }
+
+    /// The number of a JWT by the SHA-256 of its text, in hexadecimal.
+    pub(super) fn number_of(&self, digest: &str) -> Option<usize> {
+        self.digests.get(digest).copied()
+    }
+
+    /// When a deletion was asked for by this request.
+    pub(super) fn deletion_by(&self, request: &str) -> Option<i64> {
+        self.requests.get(request).copied()
     }
 
     /// All JWTs of an account, in the order in which they were signed.

@@ -1,6 +1,6 @@
 //! A primary and its replicas, while many write and everything that can fail does: processes are killed, stopped and
-//! started, links go dark, the primary goes back to a backup or begins anew. What readers see is judged all the time, and
-//! in the end, when all is healed, everybody holds the same.
+//! started, links go dark or lead elsewhere, followers move, mirrors are promoted, and the primary goes back to a backup
+//! or begins anew. What readers see is judged all the time. In the end, when all is healed, everybody holds the same.
 //!
 //! What happens, and in which order, follows from a seed, which is shown with a failure. `CHAOS_SEED=7` plays that one
 //! again; the moments still differ a little. `CHAOS_SECONDS=600` goes on with other seeds for so long.
@@ -12,12 +12,15 @@ mod support;
 
 mod cast;
 mod ledger;
+mod moves;
 mod node;
 mod play;
 mod readers;
 mod schedule;
 mod seen;
 mod settle;
+mod succession;
+mod witness;
 mod writers;
 
 use std::time::{Duration, Instant};

@@ -28,7 +28,7 @@ pub(super) struct Play {
     pub(super) seed: u64,
     pub(super) world: Arc<World>,
     pub(super) members: Vec<Member>,
-    links: Vec<Link>,
+    pub(super) links: Vec<Link>,
     /// A primary of another operator.
     liar: Server,
     backups: Vec<(tempfile::TempDir, Book)>,
@@ -55,7 +55,7 @@ impl Play {
         Desk { primary: node(0), forwarder: node(FORWARDER) }
     }
 
-    async fn start(&mut self, number: usize, skew: i64) {
+    pub(super) async fn start(&mut self, number: usize, skew: i64) {
         // Who waits for an answer of the primary is told the truth by its clock.
         let skew = if number == 0 { 0 } else { skew };
         self.members[number].start(skew).await;
@@ -63,11 +63,11 @@ impl Play {
         self.links.iter_mut().filter(|link| link.to == number).for_each(|link| link.leads_anew(&host));
     }
 
-    fn host(&self, number: usize) -> String {
+    pub(super) fn host(&self, number: usize) -> String {
         self.members[number].server.as_ref().map_or_else(|| "127.0.0.1:1".to_owned(), |server| server.host().to_owned())
     }
 
-    fn link(&mut self, link: usize, way: Way) {
+    pub(super) fn link(&mut self, link: usize, way: Way) {
         let target = self.host(self.links[link].to);
         self.links[link].is(way, &target, self.liar.host());
     }
@@ -99,7 +99,8 @@ impl Play {
             });
         }
         let (began, mut steps) = (Instant::now(), 0);
-        for step in Schedule::new(self.seed, self.members.len(), self.links.len()) {
+        let mirrors = (1..self.members.len()).filter(|number| self.members[*number].is_mirror).collect();
+        for step in Schedule::new(self.seed, self.members.len(), self.links.len(), mirrors) {
             if began.elapsed() > storm || world.is_over() {
                 break;
             }
@@ -179,6 +180,8 @@ impl Play {
                 self.goes_back(tempfile::tempdir().unwrap(), Book::new());
                 self.start(0, step.skew).await;
             }
+            Act::Promote(succession) => self.promote(succession, step.skew).await,
+            Act::Move { link, to } => self.moves(link, to).await,
         }
     }
 

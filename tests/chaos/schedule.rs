@@ -29,6 +29,23 @@ pub(super) enum Act {
     Restore(usize),
     /// The primary begins with an empty folder.
     Empty,
+    /// The primary ends for good, and a mirror takes its place.
+    Promote(Succession),
+    /// The link leads to another server: to the primary, or to a mirror.
+    Move {
+        link: usize,
+        to: usize,
+    },
+}
+
+/// How a mirror takes the place of the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Succession {
+    pub(super) mirror: usize,
+    /// Nobody writes, and the mirror has everything, before the primary ends.
+    pub(super) is_planned: bool,
+    /// The folder of the old primary becomes that of the mirror, instead of an empty one.
+    pub(super) is_kept: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,16 +64,45 @@ pub(super) struct Schedule {
     rng: StdRng,
     stopped: Vec<bool>,
     broken: Vec<bool>,
+    mirrors: Vec<usize>,
+    steps: usize,
+    /// The steps at which every storm, however short, has a promotion and a move.
+    promotes_at: usize,
+    moves_at: usize,
 }
 
 impl Schedule {
-    pub(super) fn new(seed: u64, nodes: usize, links: usize) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed), stopped: vec![false; nodes], broken: vec![false; links] }
+    pub(super) fn new(seed: u64, nodes: usize, links: usize, mirrors: Vec<usize>) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (moves_at, promotes_at) = (rng.random_range(0..3), rng.random_range(3..6));
+        let (stopped, broken) = (vec![false; nodes], vec![false; links]);
+        Self { rng, stopped, broken, mirrors, steps: 0, promotes_at, moves_at }
+    }
+
+    fn mirror(&mut self) -> usize {
+        self.mirrors[self.rng.random_range(0..self.mirrors.len())]
+    }
+
+    fn promote(&mut self) -> Act {
+        let mirror = self.mirror();
+        Act::Promote(Succession { mirror, is_planned: self.rng.random(), is_kept: self.rng.random() })
+    }
+
+    fn moves(&mut self, link: usize) -> Act {
+        let to = if self.rng.random_ratio(1, 3) { 0 } else { self.mirror() };
+        Act::Move { link, to }
     }
 
     fn act(&mut self) -> Act {
         let node = self.rng.random_range(0..self.stopped.len());
         let link = self.rng.random_range(0..self.broken.len());
+        self.steps += 1;
+        if self.steps == self.promotes_at + 1 {
+            return self.promote();
+        }
+        if self.steps == self.moves_at + 1 {
+            return self.moves(link);
+        }
         // What is out of order is often what is set right next.
         if let Some(stopped) = self.stopped.iter().position(|stopped| *stopped)
             && self.rng.random_ratio(2, 5)
@@ -66,7 +112,7 @@ impl Schedule {
         if self.broken[link] && self.rng.random_ratio(2, 3) {
             return Act::Heal(link);
         }
-        match self.rng.random_range(0..100) {
+        match self.rng.random_range(0..120) {
             0..20 => Act::Kill(node),
             20..30 => Act::Terminate(node),
             30..42 if !self.stopped[node] => Act::Stop(node),
@@ -76,6 +122,8 @@ impl Schedule {
             74..82 => Act::Backup,
             82..92 => Act::Restore(self.rng.random_range(0..100)),
             92..95 => Act::Empty,
+            95..109 => self.moves(link),
+            109..115 => self.promote(),
             _ => Act::Kill(0),
         }
     }
@@ -90,7 +138,11 @@ impl Iterator for Schedule {
             Act::Kill(node) | Act::Terminate(node) | Act::Continue(node) => self.stopped[node] = false,
             Act::Stop(node) => self.stopped[node] = true,
             Act::BlackHole(link) | Act::Cut(link) | Act::Mislead(link) => self.broken[link] = true,
-            Act::Heal(link) => self.broken[link] = false,
+            Act::Heal(link) | Act::Move { link, .. } => self.broken[link] = false,
+            Act::Promote(succession) => {
+                self.stopped[0] = false;
+                self.stopped[succession.mirror] = false;
+            }
             Act::Backup | Act::Restore(_) | Act::Empty => self.stopped[0] = false,
         }
         let millis = |rng: &mut StdRng, most| Duration::from_millis(rng.random_range(0..most));

@@ -62,6 +62,42 @@ impl Seen {
         None
     }
 
+    /// The log of the primary has this version.
+    pub(super) fn ordered(&mut self, number: usize, iat: i64) {
+        if iat < self.at_least {
+            return;
+        }
+        if let Some((old, _)) = self.version.filter(|(old, at)| *old != number && *at == iat) {
+            self.replaced.insert(old);
+        }
+        (self.version, self.gone, self.at_least) = (Some((number, iat)), false, iat);
+    }
+
+    /// A server that was compared knows what counts, and not what it replaced.
+    pub(super) fn forget_replaced(&mut self) {
+        self.replaced.clear();
+    }
+
+    /// One store has what both say. Of two versions of one second, the one that replaced the other counts.
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        let is_other = match (self.version, other.version) {
+            (_, None) => false,
+            (None, _) => true,
+            (Some((mine, iat)), Some((theirs, at))) => {
+                at > iat || at == iat && mine != theirs && other.replaced.contains(&mine)
+            }
+        };
+        if is_other {
+            (self.version, self.gone) = (other.version, other.gone);
+        } else if self.version == other.version {
+            self.gone |= other.gone;
+        }
+        self.replaced.extend(&other.replaced);
+        self.at_least = self.at_least.max(other.at_least);
+        self.gone |= self.version.is_some_and(|(_, iat)| iat < self.at_least);
+        self
+    }
+
     /// The account may have been deleted.
     pub(super) const fn doubt(&mut self) {
         self.gone = true;

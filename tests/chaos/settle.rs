@@ -88,6 +88,9 @@ impl Play {
             let http = &member.server.as_ref().unwrap().http;
             let said = http.metric("replica_ahead_accounts", "").await;
             if said < f64::from(ahead) || (said > 0.0 && !may_be_ahead) {
+                // One that it does not name, if there is one, says most.
+                let named = http.get("/jwt/v1/ahead").await.body;
+                ahead_of.sort_by_key(|ahead| named.contains(&self.world.accounts[ahead.0].account.key()));
                 let (name, first) = (member.node.name, ahead_of.first().map_or(0, |ahead| ahead.0));
                 found.push((first, format!("{name} is ahead for {ahead} accounts, and says {said}: {ahead_of:?}")));
             }

@@ -14,29 +14,38 @@ use tempfile::TempDir;
 use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Server, now, until, until_in};
 
 /// A history that is made up.
-struct History {
+pub(crate) struct History {
     session: Session,
     chain: Chain,
-    serial: u64,
-    text: String,
+    pub(crate) serial: u64,
+    pub(crate) text: String,
 }
 
 impl History {
-    fn new(session: u8) -> Self {
+    pub(crate) fn new(session: u8) -> Self {
         Self { session: Session([session; 16]), chain: Chain::default(), serial: 0, text: String::new() }
     }
 
-    fn page(&self) -> Page {
-        Page::new(Head { session: self.session, serial: self.serial, chain: self.chain }, self.serial, Vec::new())
+    pub(crate) fn head(&self) -> Head {
+        Head { session: self.session, serial: self.serial, chain: self.chain }
     }
 
-    fn say(mut self, kind: &str) -> Self {
-        self.text.push_str(&format!("event: {kind}\ndata: {}\n\n", serde_json::to_string(&self.page()).unwrap()));
+    fn page(&self) -> Page {
+        Page::new(self.head(), self.serial, Vec::new())
+    }
+
+    /// An event that says where this history ends.
+    pub(crate) fn end(&self, kind: &str) -> String {
+        format!("event: {kind}\ndata: {}\n\n", serde_json::to_string(&self.page()).unwrap())
+    }
+
+    pub(crate) fn say(mut self, kind: &str) -> Self {
+        self.text.push_str(&self.end(kind));
         self
     }
 
     /// A change that is linked as it should be.
-    fn change(mut self, kind: &str, op: &str, item: serde_json::Value) -> Self {
+    pub(crate) fn change(mut self, kind: &str, op: &str, item: serde_json::Value) -> Self {
         self.serial += 1;
         let mut change = json!({ "serial": self.serial, "chain": "", "at": now() * 1000, "kind": kind, "op": op });
         change.as_object_mut().unwrap().extend(item.as_object().unwrap().clone());

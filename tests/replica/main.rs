@@ -14,6 +14,7 @@ mod liars;
 mod mirrors;
 mod modes;
 mod moves;
+mod old_followers;
 mod old_primaries;
 mod outages;
 mod positions;
@@ -24,6 +25,7 @@ mod strangers;
 mod tiers;
 mod tls;
 mod upstreams;
+mod versions;
 mod warm;
 mod writes;
 

@@ -73,6 +73,11 @@ impl Answer {
         Self { cut_off: true, ..self }
     }
 
+    /// Another body, made of this one.
+    pub(crate) fn map(self, change: impl FnOnce(String) -> String) -> Self {
+        Self { body: change(self.body), ..self }
+    }
+
     /// An event stream that begins with this text and stays open.
     pub(crate) fn stream(text: impl Into<String>) -> Self {
         Self { open: true, ..Self::new(200, text) }.header("content-type", "text/event-stream")

@@ -19,12 +19,16 @@ impl Transaction<'_> {
         let left = (self.meta.log.id(self.meta.log.floor.0), self.meta.log.id(self.meta.head.serial));
         self.left.push(left);
         self.log_bytes.set(0);
+        let early = self.latest_early()?;
         let log = &mut self.meta.log;
         log.era += 1;
         if log.session != head.session {
             (log.session, log.since, log.lost) = (head.session, log.era, 0);
-        } else if head.serial < self.meta.head.serial {
-            log.lost = log.lost.max(self.meta.head.serial);
+        } else {
+            // Upstream may have been set back, and have written on to where this replica was or later. Then it never brings what
+            // an answer brought before the feed.
+            let behind = if head.serial < self.meta.head.serial { self.meta.head.serial } else { 0 };
+            log.lost = log.lost.max(behind).max(early);
         }
         log.base = last.max(0).saturating_sub(head.serial.cast_signed());
         log.floor = (head.serial, head.chain);
@@ -34,6 +38,16 @@ impl Transaction<'_> {
         self.begun = Some(head);
         self.touched_now.begin(head.serial);
         Ok(self.compare_again())
+    }
+
+    /// The latest place in this session of what is served, and is not what the feed brought; 0: there is none.
+    fn latest_early(&self) -> rusqlite::Result<u64> {
+        self.connection
+            .prepare_cached(
+                "SELECT coalesce(max(serial), 0) FROM head INDEXED BY overlay
+                 WHERE leaf IS NOT NULL AND row <> 0 AND serial > 0 AND era >= ?1",
+            )?
+            .query_row([self.meta.log.since], |row| row.get(0))
     }
 
     /// A comparison begins.

@@ -281,3 +281,39 @@ async fn a_head_that_is_found_damaged_is_forgotten_with_what_counted_it_at_the_n
         assert!(!cache.stand().is_level, "upstream has what was lost");
     }
 }
+
+#[tokio::test]
+async fn what_a_primary_lost_that_was_set_back_and_wrote_on_is_not_waited_for() {
+    let (signer, account) = (Signer::new(), KeyPair::new_account());
+    let entry = signer.entry(&account, NOW, "lost");
+    let (key, subject) = (*entry.key(), Subject::Account(*entry.key()));
+    // An answer is five changes ahead of the feed.
+    let answer = Answered {
+        key,
+        content: AnsweredContent::Put(entry.clone(), Some(HEAD.position(12)), Via::Upstream),
+        may_be_old: false,
+        is_last_word: Still::always(false),
+        is_kept: Still::always(true),
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let cache = open_cache(&path, 1 << 20, &Wanted::default());
+    let begins = |head: Head| UpstreamWrite::Begin(head);
+    let nothing = |serial| {
+        let content = ComparedContent::Nothing(subject);
+        UpstreamWrite::Compared(Compared { as_of: HEAD.position(serial), serial: 0, content })
+    };
+    let ends = |era| UpstreamWrite::Level { era, is_whole: true };
+    let apply = async |writes: Vec<UpstreamWrite>| {
+        for write in writes {
+            cache.commit(Write::Upstream(write)).await.expect("applied");
+        }
+    };
+    apply(vec![begins(HEAD), ends(cache.era() + 1), UpstreamWrite::Answered(answer), nothing(7)]).await;
+    assert_eq!(cache.stand().ahead, 0, "the feed is about to bring it");
+    // The same session continues elsewhere, later than where this cache was.
+    let other = Head { serial: 9, chain: Chain([9; 32]), ..HEAD };
+    apply(vec![begins(other), nothing(9), ends(cache.era() + 1)]).await;
+    assert!(cache.get(&key).expect("readable").is_some());
+    assert_eq!(cache.stand().ahead, 1);
+}
