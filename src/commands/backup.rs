@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Exit, readable_journal_of, say};
-use crate::backup::{self, Verified};
+use crate::backup::{self, Verified, incomplete};
 use crate::calendar;
 use crate::config::Settings;
 use crate::folder::{self, FolderError, beside};
 use crate::logging::Bar;
 use crate::store::StoreError;
-use crate::store::journal::incomplete;
 
 const AFTER_HELP: &str = "\
 The copy has everything that was acknowledged before it began. It gets its name

@@ -9,7 +9,7 @@ mod error;
 mod followers;
 pub mod journal;
 pub(crate) mod marks;
-mod operator;
+pub(crate) mod operator;
 
 pub use error::{StoreError, blocking};
 pub use followers::{Follower, FollowerChange, FollowerId};

@@ -50,7 +50,7 @@ pub(super) fn write<'t>(
 }
 
 /// Reads the chain back. A link that cannot be used is an error: without it, older keys would count again.
-pub(super) fn load(connection: &Connection) -> rusqlite::Result<Option<OperatorChain>> {
+pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Option<OperatorChain>> {
     let origin: Option<Option<String>> = connection
         .query_row("SELECT origin FROM operator_link ORDER BY place LIMIT 1", [], |row| row.get(0))
         .optional()?;

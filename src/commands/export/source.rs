@@ -7,11 +7,11 @@ use tokio::sync::mpsc::{self, Sender};
 
 use super::super::readable_journal_of;
 use super::ExportItem;
+use crate::backup::{self, Exported};
 use crate::clock;
 use crate::config::Settings;
 use crate::gate::operator::{Arrival, Way};
 use crate::gate::{Gate, Trust, Via};
-use crate::store::journal::{self, Exported};
 use crate::upstream::{Access, pack_lines};
 
 /// A server that stores every account, read.
@@ -50,7 +50,7 @@ impl ExportSource {
         match self {
             Self::Url(remote) => Ok(remote.gate.trust()),
             Self::Journal { path, trust, arrival } => {
-                journal::export(path, trust.clone(), arrival, |_| false).map_err(|error| error.to_string())
+                backup::export(path, trust.clone(), arrival, |_| false).map_err(|error| error.to_string())
             }
         }
     }
@@ -60,7 +60,7 @@ impl ExportSource {
         match self {
             Self::Journal { path, trust, arrival } => {
                 let read = move || {
-                    journal::export(&path, trust, &arrival, |found| {
+                    backup::export(&path, trust, &arrival, |found| {
                         let item = match found {
                             Exported::Account(entry) => ExportItem::Account(entry),
                             Exported::Deleted(key, at) => ExportItem::Deleted(key, at),

@@ -119,7 +119,7 @@ impl RawChange {
 }
 
 /// The first seven columns of a query: key, iat, exp, identity, issuer, digest, body.
-pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record {
         key: AccountKey::from_raw(row.get(0)?),
         iat: row.get(1)?,

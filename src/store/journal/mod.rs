@@ -20,13 +20,13 @@
 
 mod accounts;
 mod activations;
-mod change;
+pub(crate) mod change;
 mod checkpoint;
 mod compare;
 mod digests;
 mod effect;
-mod export;
 mod files;
+mod foreign;
 pub(crate) mod head;
 mod history;
 mod index;
@@ -67,8 +67,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
 pub use effect::{AccountNow, Currency, Effect};
-pub(crate) use export::incomplete;
-pub use export::{Exported, export, operator_in, role_of, trust_in};
+pub use foreign::{operator_in, role_of, trust_in};
 pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;
 pub use mend::Mended;

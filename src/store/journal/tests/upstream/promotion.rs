@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use super::super::*;
 use super::world::World;
 use super::{ACCOUNTS, Commit, EarlyWay, Made, Step};
+use crate::backup::export;
 use crate::feed::{Subject, SubjectKind};
 use crate::gate::Standing;
 use crate::store::journal::head::{self, Row};
 use crate::store::journal::upstream::UpstreamWrite;
-use crate::store::journal::{Role, export, promote};
+use crate::store::journal::{Role, promote};
 
 fn made(account: u8, iat: i64, name: u8) -> Made {
     Made { account, iat, name }

@@ -1,20 +1,17 @@
 //! Reads the accounts of a journal that this process does not own, one after another.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::super::error::StoreError;
-use super::change::record;
-use super::lacking::Lacking;
-use super::open::open_foreign;
-use super::schema::{self, Role};
 use crate::feed::SubjectKind;
 use crate::gate::operator::{Arrival, admit};
-use crate::gate::{Entry, OperatorChain, OperatorRefusal, Trust};
-use crate::key::{AccountKey, PublicKey};
+use crate::gate::{Entry, OperatorRefusal, Trust};
+use crate::key::AccountKey;
+use crate::store::journal::lacking::Lacking;
+use crate::store::journal::{change, open, schema};
+use crate::store::{StoreError, operator};
 
 /// An account of a journal, as an export gets it.
 #[derive(Debug, Clone)]
@@ -39,13 +36,13 @@ pub fn export(
     mut take: impl FnMut(Exported) -> bool,
 ) -> Result<Option<Arc<Trust>>, StoreError> {
     let sqlite = StoreError::sqlite(path);
-    let connection = open_foreign(path)?;
+    let connection = open::open_foreign(path)?;
     connection.execute_batch("BEGIN").map_err(sqlite)?;
     let meta = schema::meta(&connection).map_err(sqlite)?;
     if let Some(why) = Lacking::find(&connection, &meta).map_err(sqlite)?.accounts() {
         return Err(StoreError::unusable(path, incomplete(why)));
     }
-    let kept = super::super::operator::load(&connection).map_err(sqlite)?;
+    let kept = operator::load(&connection).map_err(sqlite)?;
     let trust = match (kept, configured) {
         (Some(kept), Some(configured)) => match admit(&kept, &configured, arrival) {
             Ok(Some(next)) => Some(next.in_force().clone()),
@@ -63,25 +60,6 @@ pub(crate) fn incomplete(why: &str) -> String {
     format!(
         "{why}: do this at its primary, or at a mirror that is in sync; if the primary is lost, see `promote --help`"
     )
-}
-
-/// The operator JWTs in force in the journal at `path`, which a server may be writing.
-pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {
-    let connection = open_foreign(path)?;
-    super::super::operator::load(&connection).map_err(StoreError::sqlite(path))
-}
-
-/// The role of the journal at `path`.
-pub fn role_of(path: &Path) -> Result<Role, StoreError> {
-    let connection = open_foreign(path)?;
-    schema::meta(&connection).map(|meta| meta.role).map_err(StoreError::sqlite(path))
-}
-
-/// The operator JWTs in force and the withdrawn keys, as the journal at `path` has them.
-pub fn trust_in(path: &Path) -> Result<(Option<OperatorChain>, HashMap<PublicKey, i64>), StoreError> {
-    let connection = open_foreign(path)?;
-    let read = || Ok((super::super::operator::load(&connection)?, super::operator::withdrawn(&connection)?));
-    read().map_err(StoreError::sqlite(path))
 }
 
 fn each(
@@ -104,7 +82,7 @@ fn each(
     )?;
     let mut rows = live.query([])?;
     while let Some(row) = rows.next()? {
-        let found = match Entry::reopen(record(row)?) {
+        let found = match Entry::reopen(change::record(row)?) {
             Ok(entry) if trust.is_some_and(|trust| !trust.vouches(&entry.issuer().text())) => continue,
             Ok(entry) => Exported::Account(Arc::new(entry)),
             Err(damaged) => Exported::Damaged(damaged.0),
