@@ -33,8 +33,8 @@ async fn what_upstream_ordered_under_an_overlay_enters_the_history_as_it_does_wi
         }
         for step in &steps {
             world.step(step).await;
-            world.check();
         }
+        world.check();
         assert_eq!(kept(&world), wanted, "history {history}, early: {is_early}");
     }
 }
@@ -50,8 +50,8 @@ async fn a_version_under_an_overlay_enters_the_history_when_a_deletion_follows_i
         }
         for step in &steps {
             world.step(step).await;
-            world.check();
         }
+        world.check();
         assert_eq!(kept(&world), [100, 101, 104], "early: {is_early}");
     }
 }
