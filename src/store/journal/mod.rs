@@ -9,7 +9,7 @@
 //! | its file | [`open`], [`mend`], [`files`], [`checkpoint`], [`index`], [`pool`], [`lacking`] |
 //! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
 //! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`] |
-//! | reading the file of another process | [`export`](mod@export), [`progress`] |
+//! | reading the file of another process | [`foreign`], [`progress`] |
 //!
 //! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
 //! rules of order, commits, and only then acknowledges: *acknowledged means durable*. Readers have connections of their
