@@ -12,7 +12,7 @@ use serde_json::Value;
 pub(crate) use crate::support::fleet::{NEWEST, or_newest};
 use crate::support::login::Session;
 use crate::support::mint::User;
-use crate::support::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
+use crate::support::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, free_port, now, until, within};
 
 /// A primary with its nats-servers, which it reaches through a proxy.
 pub(crate) struct Cluster {
@@ -257,11 +257,6 @@ impl Cluster {
 pub(crate) async fn connect(creds: &Path, address: &str) -> Client {
     let options = ConnectOptions::with_credentials_file(creds).await.unwrap();
     within("a connection", options.connect(format!("nats://{address}"))).await.unwrap()
-}
-
-/// A port that is free now.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The path of the page.

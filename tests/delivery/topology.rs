@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 
-use crate::cluster::{Cluster, NEWEST, free_port, outcomes};
+use crate::cluster::{Cluster, NEWEST, outcomes};
 use crate::support::login::login;
-use crate::support::{Account, NatsLaunch, Proxy, until};
+use crate::support::{Account, NatsLaunch, Proxy, free_port, until};
 
 /// The promise: so long after the fault is over the change is in force.
 const PROMISED: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Account, Answer, FakePrimary, Launch, NatsLaunch, Operator, Proxy, Server, until};
+use crate::support::{Account, Answer, FakePrimary, Launch, NatsLaunch, Operator, Proxy, Server, free_address, until};
 
 /// What a stranger answers to everything, and what has to be said of it.
 struct Stranger {
@@ -175,14 +175,9 @@ async fn no_change_is_made_by_a_stranger() {
     }
 }
 
-/// An address that a server can have before it is started.
-fn free() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 #[tokio::test]
 async fn a_replica_whose_primary_is_itself_says_so() {
-    let (operator, own) = (Operator::new(), free());
+    let (operator, own) = (Operator::new(), free_address());
     let replica = Launch::replica(&operator, &format!("http://{own}")).at(&own).start_unready().await;
     let said = "it leads back to this server itself";
     for _ in 0..3 {
@@ -201,7 +196,7 @@ async fn a_replica_whose_primary_is_itself_says_so() {
 #[tokio::test]
 async fn replicas_that_ask_each_other_in_a_circle_say_so() {
     let operator = Operator::new();
-    let addresses = [free(), free(), free()];
+    let addresses = [free_address(), free_address(), free_address()];
     let mut replicas = Vec::new();
     for (place, own) in addresses.iter().enumerate() {
         let next = format!("http://{}", addresses[(place + 1) % addresses.len()]);
@@ -241,7 +236,7 @@ async fn in_turn(to: [String; 2]) -> String {
 
 #[tokio::test]
 async fn a_replica_that_is_among_the_servers_that_it_asks_asks_the_others() {
-    let (operator, own) = (Operator::new(), free());
+    let (operator, own) = (Operator::new(), free_address());
     let primary = Server::primary(&operator).await;
     let pool = in_turn([own.clone(), primary.host().to_owned()]).await;
     let replica = Launch::replica(&operator, &pool).at(&own).start().await;

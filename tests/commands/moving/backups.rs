@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{file, on, run, stop};
-use crate::support::{Account, Launch, Operator, Server, until};
+use crate::support::{Account, Launch, Operator, Server, free_address, until};
 
 /// Pushes accounts until it is told to stop. Those that were acknowledged.
 fn push_on(server: &Server, operator: &Arc<Operator>, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<Vec<Account>> {
@@ -139,11 +139,6 @@ async fn a_restored_primary_begins_a_session_and_takes_in_what_its_folder_has_th
 /// What the file of an account holds.
 fn operator_jwt(dir: &Path, account: &Account) -> String {
     fs::read_to_string(file(dir, account)).unwrap()
-}
-
-/// An address that nobody listens on.
-fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 #[tokio::test]

@@ -5,12 +5,7 @@ use nkeys::KeyPair;
 
 use super::{ahead, compared, fetches, mirror, on, push, root, serves, state, stop};
 use crate::support::command::run;
-use crate::support::{Account, Launch, Operator, now, until};
-
-/// An address that nobody listens on now.
-fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
+use crate::support::{Account, Launch, Operator, free_address, now, until};
 
 #[tokio::test]
 async fn a_mirror_takes_the_place_of_a_lost_primary_and_nothing_goes_back() {

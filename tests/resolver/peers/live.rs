@@ -24,7 +24,7 @@ async fn connected_clients_feel_what_the_table_says() {
 }
 
 async fn tried(version: &'static str) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::support::free_port();
     let listen = format!("leafnodes {{ listen: \"127.0.0.1:{port}\" }}");
     let resolver = |launch: NatsLaunch, primary: &crate::support::Server, _| launch.asks(&primary.url).with(&listen);
     let fleet = Fleet::of(version, Operator::new(), |launch| launch, resolver).await;
