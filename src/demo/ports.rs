@@ -1,8 +1,15 @@
 //! Ports on the loopback interface.
 
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
 use super::error::DemoError;
+
+/// Where free ports are looked for. Linux gives the ones above to whoever asks for any, such as every client, and one of those could
+/// be taken before its server listens.
+const RANGE: std::ops::Range<u16> = 20_000..32_000;
+/// How many of them are tried.
+const TRIES: usize = 100;
 
 /// The ports of one demo.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +30,12 @@ impl Ports {
         // All are held until all are chosen, so that no two are the same.
         let mut held = Vec::new();
         let mut choose = |name: &str, asked: u16| {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, asked))
-                .map_err(|error| DemoError::new(format!("cannot use port {asked} for the {name}: {error}")))?;
+            let listener = match asked {
+                0 => free(),
+                asked => TcpListener::bind((Ipv4Addr::LOCALHOST, asked)),
+            };
+            let listener =
+                listener.map_err(|error| DemoError::new(format!("cannot use port {asked} for the {name}: {error}")))?;
             let port = listener
                 .local_addr()
                 .map_err(|error| DemoError::new(format!("cannot choose a port for the {name}: {error}")))?
@@ -59,4 +70,14 @@ impl Ports {
     pub(super) fn monitor_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.monitor)
     }
+}
+
+/// A listener on a port that was free.
+fn free() -> io::Result<TcpListener> {
+    for _ in 0..TRIES {
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(RANGE))) {
+            return Ok(listener);
+        }
+    }
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
 }
