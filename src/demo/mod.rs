@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use ports::Ports;
+pub use ports::{Ports, free_port};
 
 use crate::clock;
 use error::DemoError;

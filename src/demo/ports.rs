@@ -31,7 +31,7 @@ impl Ports {
         let mut held = Vec::new();
         let mut choose = |name: &str, asked: u16| {
             let listener = match asked {
-                0 => free(),
+                0 => free_port(),
                 asked => TcpListener::bind((Ipv4Addr::LOCALHOST, asked)),
             };
             let listener =
@@ -72,8 +72,9 @@ impl Ports {
     }
 }
 
-/// A listener on a port that was free.
-fn free() -> io::Result<TcpListener> {
+/// Listens on a port of the loopback interface that was free, and that no client gets when this listener is closed. The error is
+/// that of the system.
+pub fn free_port() -> io::Result<TcpListener> {
     for _ in 0..TRIES {
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(RANGE))) {
             return Ok(listener);

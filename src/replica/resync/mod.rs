@@ -135,13 +135,11 @@ impl Resync {
         self.run(from, number);
     }
 
-    /// Starts one unless another one has begun since `begun` comparisons were. Returns whether it does.
-    fn begin_after(self: &Arc<Self>, begun: u64, from: Head) -> bool {
-        let is_next = self.begun.compare_exchange(begun, begun + 1, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if is_next {
+    /// Starts one unless another one has begun since `begun` comparisons were.
+    fn begin_after(self: &Arc<Self>, begun: u64, from: Head) {
+        if self.begun.compare_exchange(begun, begun + 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             self.run(from, begun + 1);
         }
-        is_next
     }
 
     fn run(self: &Arc<Self>, from: Head, number: u64) {
