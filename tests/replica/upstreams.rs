@@ -24,7 +24,8 @@ impl Two {
     }
 
     fn launch(&self) -> Launch {
-        Launch::replica(&self.operator, &list(&self.ways.each_ref().map(Proxy::url)))
+        // It asks for what clients ask for, so that requests can be counted.
+        Launch::replica(&self.operator, &list(&self.ways.each_ref().map(Proxy::url))).env("NAS_REPLICA__WARM", "false")
     }
 
     /// A replica that follows the first.
