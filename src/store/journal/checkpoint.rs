@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::super::error::StoreError;
 use super::files::Files;
+use super::pool::Readers;
 use super::schema;
 use crate::folder::beside;
 
@@ -51,6 +52,7 @@ impl Closing {
 pub(super) fn spawn(
     path: PathBuf,
     files: Arc<Files>,
+    readers: Arc<Readers>,
     closing: Arc<Closing>,
 ) -> Result<std::thread::JoinHandle<()>, StoreError> {
     let sqlite = StoreError::sqlite(&path);
@@ -62,6 +64,7 @@ pub(super) fn spawn(
         .name("journal-checkpoint".into())
         .spawn(move || {
             while !closing.wait() {
+                readers.end_kept();
                 if let Err(lost) = files.check() {
                     if lost.is_news && lost.can_be_saved() {
                         save(&connection, &path);
@@ -78,8 +81,9 @@ pub(super) fn spawn(
 ///
 /// It does not wait for a reader that holds the log, such as a foreign backup program or a long query. The log grows until
 /// that reader ends.
-pub(super) fn bound_log(connection: &Connection, path: &Path) {
+pub(super) fn bound_log(connection: &Connection, readers: &Readers, path: &Path) {
     if log_size(path) > BOUND {
+        readers.end_kept();
         // Setting a time-out does not fail on an open connection.
         let _ = connection.busy_timeout(Duration::from_millis(20));
         checkpoint(connection, path, "RESTART");
@@ -89,7 +93,8 @@ pub(super) fn bound_log(connection: &Connection, path: &Path) {
 
 /// Writes the whole log back and empties it. Called by the writer at its end: SQLite would do so when the last connection
 /// closes, but the readers', which cannot write, stay open until the process is gone.
-pub(super) fn fold_log(connection: &Connection, path: &Path) {
+pub(super) fn fold_log(connection: &Connection, readers: &Readers, path: &Path) {
+    readers.end_kept();
     checkpoint(connection, path, "TRUNCATE");
 }
 

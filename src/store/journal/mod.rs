@@ -197,10 +197,10 @@ impl Journal {
         let Loaded { connection, meta, digests, tail } = loaded;
         let digests = Arc::new(digests);
         let writer_connection = Arc::new(Mutex::new(connection));
-        let connections = match &options.path {
+        let connections = Arc::new(match &options.path {
             Some(path) => pool::Readers::open(path, options.readers)?,
             None => pool::Readers::shared(writer_connection.clone()),
-        };
+        });
         let state = Arc::new(state::JournalState::new(&meta, &tail));
         let meta_serial = meta.head.serial;
         let index = Arc::new(index::Index::default());
@@ -211,7 +211,7 @@ impl Journal {
         let closing = Arc::new(checkpoint::Closing::default());
         let mut threads = Vec::new();
         if let Some(path) = &options.path {
-            threads.push(checkpoint::spawn(path.clone(), files.clone(), closing.clone())?);
+            threads.push(checkpoint::spawn(path.clone(), files.clone(), connections.clone(), closing.clone())?);
             threads.push(index::spawn(path.clone(), index.clone(), role, closing.clone())?);
         } else {
             // It was empty a moment ago.
@@ -220,6 +220,7 @@ impl Journal {
         let (queue, requests) = mpsc::channel(writer::QUEUE);
         let writer = writer::Writer {
             connection: writer_connection,
+            readers: connections.clone(),
             files: files.clone(),
             path: path.clone(),
             meta,

@@ -60,7 +60,7 @@ impl Stored {
 pub struct JournalReader {
     pub(super) path: PathBuf,
     pub(super) gate: Arc<Gate>,
-    pub(super) connections: Readers,
+    pub(super) connections: Arc<Readers>,
     pub(super) state: Arc<JournalState>,
     pub(super) index: Arc<Index>,
     pub(super) digests: Arc<Digests>,
@@ -104,6 +104,11 @@ impl JournalReader {
     /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
     pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         self.connections.with(query).map_err(|error| self.failed(error))
+    }
+
+    /// The same for a query of one statement about one account.
+    fn read_one<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.connections.with_kept(query).map_err(|error| self.failed(error))
     }
 
     /// The same for a query that reads much, so that queries for single accounts do not wait for it.
@@ -152,7 +157,7 @@ impl JournalReader {
 
     /// The JWT that a change brought, if the change is about this account and its text is kept.
     fn get_at(&self, key: &AccountKey, id: i64) -> Result<Option<Stored>, StoreError> {
-        let record = self.read(|connection| {
+        let record = self.read_one(|connection| {
             connection
                 .prepare_cached(
                     "SELECT key, iat, exp, identity, issuer, digest, body, serial FROM change
@@ -167,7 +172,7 @@ impl JournalReader {
     }
 
     fn look_up(&self, key: &AccountKey) -> Result<Option<Stored>, StoreError> {
-        let found = self.read(|connection| {
+        let found = self.read_one(|connection| {
             connection
                 .prepare_cached(
                     "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, c.serial, h.serial, h.era,

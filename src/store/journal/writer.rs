@@ -16,6 +16,7 @@ use super::files::Files;
 use super::index::Index;
 use super::mend;
 use super::nats_servers;
+use super::pool::Readers;
 use super::schema::{Meta, Role};
 use super::signers::{Signed, Stats, Tally};
 use super::state::JournalState;
@@ -58,6 +59,7 @@ struct Transacted {
 
 pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
+    pub(super) readers: Arc<Readers>,
     pub(super) path: PathBuf,
     pub(super) files: Arc<Files>,
     pub(super) meta: Meta,
@@ -96,7 +98,7 @@ impl Writer {
                 }
                 let connection = self.connection.lock();
                 self.save_digests(&connection);
-                checkpoint::fold_log(&connection, &self.path);
+                checkpoint::fold_log(&connection, &self.readers, &self.path);
             })
             .map_err(StoreError::io("start the writer of", &path))
     }
@@ -120,6 +122,7 @@ impl Writer {
                 outcomes,
                 ..
             }) => {
+                self.readers.has_committed();
                 self.meta = meta;
                 touched.commit(&mut self.touched);
                 self.tail.set(size);
@@ -195,7 +198,7 @@ impl Writer {
     fn transact(&self, group: &[Request]) -> Result<Transacted, StoreError> {
         let sqlite = StoreError::sqlite(&self.path);
         let connection = self.connection.lock();
-        checkpoint::bound_log(&connection, &self.path);
+        checkpoint::bound_log(&connection, &self.readers, &self.path);
         connection.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
         let result = self.run(&connection, group);
         match &result {
