@@ -111,12 +111,14 @@ fn remedy(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => "; free some room on the disk, writes are accepted again at once",
         Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            "; restore it from a backup, or move it away to start from the folder's JWT files"
+            "; restart a replica, which repairs it; for a primary, restore it from a backup, or move it away to start from the \
+             folder's JWT files"
         }
         Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => "; check the folder's permissions",
         // A table or a format that is not as it was written, or a value of another type.
         None | Some(rusqlite::ErrorCode::Unknown) => {
-            "; it was damaged or edited: restore it from a backup, or move it away to start from the folder's JWT files"
+            "; it was damaged or edited: restart a replica, which repairs it; for a primary, restore it from a backup, or move \
+             it away to start from the folder's JWT files"
         }
         _ => "",
     }

@@ -176,6 +176,49 @@ async fn a_damaged_store_is_reported_and_the_sound_part_served() {
 }
 
 #[tokio::test]
+async fn a_damaged_text_is_never_served_and_comes_again() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let mut primary = Server::primary(&operator).await;
+    let url = primary.url.clone();
+    let launch = || in_folder(&operator, &url, folder.path()).env("NAS_REPLICA__MODE", "mirror");
+    let replica = launch().start().await;
+    replica.follows().await;
+    let known = known(&operator, &primary, &replica, 3).await;
+    has_stored(folder.path(), 3).await;
+    ends(replica).await;
+    let (account, jwt) = &known[0];
+    // Other bytes of the same length, as a disk may return them.
+    let edit = rusqlite::Connection::open(store(folder.path())).unwrap();
+    let text = jwt.replacen("eyJ0", "eyJ1", 1);
+    assert_eq!(
+        edit.execute("UPDATE change SET body = CAST(?1 AS BLOB) WHERE body = CAST(?2 AS BLOB)", [&text, jwt]).unwrap(),
+        1
+    );
+    drop(edit);
+    let replica = launch().start_unready().await;
+    until("the text came again from the primary", || async {
+        let reply = replica.http.get(&account.path()).await;
+        assert!(reply.body == *jwt || reply.status != 200, "{reply:?}");
+        reply.status == 200
+    })
+    .await;
+    ends(replica).await;
+    let replica = launch().start().await;
+    until("it is in the store again", || async {
+        let open = rusqlite::Connection::open(store(folder.path())).unwrap();
+        let count = "SELECT count(*) FROM head JOIN change ON change.id = head.row WHERE body = CAST(?1 AS BLOB)";
+        open.query_row(count, [jwt], |row| row.get::<_, i64>(0)).unwrap() == 1
+    })
+    .await;
+    ends(replica).await;
+    primary.kill();
+    let replica = launch().start_unready().await;
+    for (account, jwt) in &known {
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, *jwt);
+    }
+}
+
+#[tokio::test]
 async fn a_deletion_outlives_a_damaged_store() {
     let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
     let mut primary = Server::primary(&operator).await;

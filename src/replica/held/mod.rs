@@ -10,6 +10,7 @@ mod whole;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 pub(super) use answer::{PullAnswer, PullContext, PullResult};
 pub(super) use early::Heard;
@@ -29,6 +30,7 @@ use crate::generation::Generation;
 use crate::key::{AccountKey, PublicKey};
 use crate::node::Stamp;
 use crate::store::StoreError;
+use crate::throttle::Throttle;
 
 /// How often a copy is read that commits come in between of.
 const READS: usize = 4;
@@ -49,6 +51,8 @@ pub(super) struct Held {
     texts_of: AtomicU64,
     /// The system account's JWT, if it is configured.
     system: OnceLock<Arc<CachedCopy>>,
+    /// Lines about what the store cannot read.
+    unreadable: Throttle,
 }
 
 impl Held {
@@ -66,6 +70,7 @@ impl Held {
             spread: Spread::default(),
             texts_of: AtomicU64::new(0),
             system: OnceLock::new(),
+            unreadable: Throttle::every(Duration::from_secs(1)),
         };
         held.look_for_texts();
         Ok(held)
@@ -102,7 +107,7 @@ impl Held {
             copy = match self.store.reader().get(key) {
                 Ok(stored) => self.copies.take(key, &stored?, read),
                 Err(error) => {
-                    tracing::error!(account = %key, "the JWT of {key} cannot be read: {error}");
+                    self.unreadable(key, "the JWT", &error);
                     return None;
                 }
             };
@@ -111,6 +116,13 @@ impl Held {
             }
         }
         copy
+    }
+
+    /// Each request for an account may find the same damage.
+    fn unreadable(&self, key: &AccountKey, what: &str, error: &StoreError) {
+        if let Some(more) = self.unreadable.turn(Instant::now()) {
+            tracing::error!(account = %key, "{what} of {key} cannot be read: {error}{more}");
+        }
     }
 
     /// A copy that left the cache while a client waited for a newer one. `None` if it left because of a deletion, a
@@ -125,7 +137,7 @@ impl Held {
             return Order::default();
         }
         self.store.reader().held(key).unwrap_or_else(|error| {
-            tracing::error!(account = %key, "what is known of {key} cannot be read: {error}");
+            self.unreadable(key, "what is known", &error);
             Order::default()
         })
     }

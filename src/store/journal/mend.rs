@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
 
 use super::super::error::StoreError;
 use super::super::{followers, operator};
@@ -310,13 +312,20 @@ impl<'c> Rescue<'c> {
 
     fn change(&self, id: i64) -> rusqlite::Result<bool> {
         const COLUMNS: &str = "id, serial, at, op, kind, via, actor, key, iat, exp, identity, issuer, digest, chain, body, toggles, links";
+        const DIGEST: usize = 12;
+        const BODY: usize = 14;
         let read = self
             .damaged
             .prepare_cached(&format!("SELECT {COLUMNS} FROM change WHERE id = ?1"))?
             .query_row([id], |row| (0..17).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<_>>>())
             .optional();
         let Ok(Some(values)) = read else { return Ok(false) };
-        let values: Vec<rusqlite::types::Value> = values;
+        let values: Vec<Value> = values;
+        if let (Value::Blob(digest), Value::Blob(body)) = (&values[DIGEST], &values[BODY])
+            && Sha256::digest(body)[..] != digest[..]
+        {
+            return Ok(false);
+        }
         self.new
             .prepare_cached(&format!(
                 "INSERT OR REPLACE INTO change ({COLUMNS})

@@ -315,6 +315,12 @@ impl JournalReader {
     }
 
     pub(super) fn unusable(&self, what: &str) -> StoreError {
-        StoreError::unusable(&self.path, format!("{what}; restore the journal from a backup, or push the JWT again"))
+        let remedy = if self.state.role() == Role::Primary {
+            "restore the journal from a backup, or push the JWT again"
+        } else {
+            mend::note(&self.path);
+            "this replica gets it again from upstream, and repairs its store at its next start"
+        };
+        StoreError::unusable(&self.path, format!("{what}; {remedy}"))
     }
 }

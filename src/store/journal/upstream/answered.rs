@@ -97,6 +97,7 @@ impl Transaction<'_> {
         let subject = Subject::Account(*entry.key());
         match before.held.order(&entry.version(), via, at, &self.standing) {
             Ordering::Same if before.is_live() => {
+                self.repair(before, entry.digest(), entry.token(), &entry.key().text())?;
                 let mut now = before.clone();
                 now.held.put(entry.version(), at, &self.standing);
                 self.settle_loose(&subject, before, &now, None)?;

@@ -58,6 +58,7 @@ impl Transaction<'_> {
                     TextPlace::Logged(id) => id,
                     // The bytes that were served first stay, even if the same version is spelt in another way.
                     TextPlace::Loose if before.row != 0 && before.held.identity() == Some(entry.identity()) => {
+                        self.repair(&before, entry.digest(), entry.token(), &entry.key().text())?;
                         self.count(before.counted(), row.counted());
                         return Ok(UpstreamState::Held);
                     }
