@@ -112,8 +112,7 @@ impl Held {
             PullResult::Unchanged => {
                 let _ = self.tell(key, asked, AnsweredContent::Unchanged, source).await;
                 self.copies.note_asked(key, age, asked.stale);
-                let held = asked.held.clone();
-                Ok(self.at_hand(key).or_else(|| self.unless_deleted(key, held?)))
+                Ok(self.at_hand_or(key, asked.held.as_ref(), asked.gone))
             }
             PullResult::Absent => {
                 if self.unconfirmed(key, asked).is_some() {
@@ -190,7 +189,7 @@ impl Held {
 
     /// The copy, which the primary did not confirm. The replica does not ask again for a time-to-live.
     fn unconfirmed(&self, key: &AccountKey, asked: &PullContext) -> Option<Arc<CachedCopy>> {
-        let copy = self.at_hand(key)?;
+        let copy = self.at_hand_or(key, asked.held.as_ref(), asked.gone)?;
         self.copies.note_unconfirmed(key, &copy, asked.stale);
         Some(copy)
     }

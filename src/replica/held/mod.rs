@@ -125,10 +125,17 @@ impl Held {
         }
     }
 
-    /// A copy that left the cache while a client waited for a newer one. `None` if it left because of a deletion, a
-    /// removal or a withdrawn signer.
-    pub(super) fn unless_deleted(&self, key: &AccountKey, copy: Arc<CachedCopy>) -> Option<Arc<CachedCopy>> {
-        (self.env.gate.vouches(copy.entry().issuer()) && self.at_hand(key).is_some()).then_some(copy)
+    /// The copy of an account, or else the one from `before`, if that has only been evicted since: it was not deleted or
+    /// removed, and its signer not withdrawn. `gone`: [`Copies::gone`] before `before` was read. May block for a query.
+    pub(super) fn at_hand_or(
+        &self,
+        key: &AccountKey,
+        before: Option<&Arc<CachedCopy>>,
+        gone: Generation,
+    ) -> Option<Arc<CachedCopy>> {
+        let is_still_right =
+            |copy: &&Arc<CachedCopy>| self.copies.gone(key) == gone && self.env.gate.vouches(copy.entry().issuer());
+        self.at_hand(key).or_else(|| before.filter(is_still_right).cloned())
     }
 
     /// What is known of the versions of an account. May block for a query.

@@ -15,6 +15,7 @@ use super::held::{Held, PullAnswer, PullContext, PullResult};
 use super::setup::Env;
 use crate::clock;
 use crate::gate::Via;
+use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
 use crate::upstream::{Class, Fetched, Upstream};
@@ -57,10 +58,11 @@ impl Pull {
     ///
     /// Takes at most [`ANSWER_WAIT`], and less than a second if there is a copy.
     pub(super) async fn get(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<CachedCopy>>, Unavailable> {
+        let gone = self.held.copies.gone(key);
         let held = self.held.at_hand(key);
         let found = match held {
             Some(copy) if self.held.is_fresh(key, &copy.stamp()) => Ok(Some(copy)),
-            Some(copy) => Ok(self.revalidated(key, copy).await),
+            Some(copy) => Ok(self.revalidated(key, copy, gone).await),
             None => match self.miss(key) {
                 Miss::Absent => Ok(None),
                 Miss::Ask | Miss::AskUnknown { .. } => tokio::time::timeout(ANSWER_WAIT, self.flight(*key))
@@ -75,7 +77,13 @@ impl Pull {
         }
     }
 
-    async fn revalidated(self: &Arc<Self>, key: &AccountKey, copy: Arc<CachedCopy>) -> Option<Arc<CachedCopy>> {
+    /// `gone`: the generation of deletions and removals before the copy was read.
+    async fn revalidated(
+        self: &Arc<Self>,
+        key: &AccountKey,
+        copy: Arc<CachedCopy>,
+        gone: Generation,
+    ) -> Option<Arc<CachedCopy>> {
         let wait = if self.upstream.was_reached() { STALE_WAIT } else { FIRST_WAIT };
         if !self.upstream.is_resting()
             && let Ok(Ok(Some(fresh))) = tokio::time::timeout(wait, self.flight(*key)).await
@@ -85,7 +93,7 @@ impl Pull {
         // The account is unknown there, or the server is unreachable or slow. Absence is never a deletion, and a stale
         // answer now is better than a late one.
         self.env.metrics.replica_stale.inc();
-        self.held.at_hand(key).or_else(|| self.held.unless_deleted(key, copy))
+        self.held.at_hand_or(key, Some(&copy), gone)
     }
 
     /// Whether an account is not served because its JWT is withheld.
