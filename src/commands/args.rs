@@ -16,6 +16,7 @@ use super::config::ConfigArgs;
 use super::delete_request::DeleteRequestArgs;
 use super::demo::DemoArgs;
 use super::exit::Exit;
+use super::explain::ExplainArgs;
 use super::export::ExportArgs;
 use super::flush::FlushArgs;
 use super::import::ImportArgs;
@@ -47,6 +48,8 @@ pub enum Command {
     Serve,
     /// Judge JWTs as the server would, without a server
     Check(CheckArgs),
+    /// Tell why nats-servers accept or refuse a user
+    Explain(ExplainArgs),
     /// Sign a request to delete accounts, offline
     DeleteRequest(DeleteRequestArgs),
     /// Wait until every acknowledged change is in the token folder, on disk

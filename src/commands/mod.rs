@@ -3,20 +3,24 @@
 pub mod args;
 pub mod backup;
 pub mod check;
+mod checks;
 pub mod completions;
 pub mod config;
 pub mod delete_request;
 pub mod demo;
 mod exit;
+pub mod explain;
 pub mod export;
 mod findings;
 pub mod flush;
 pub mod import;
+mod local;
 pub mod man;
 pub mod operator;
 pub mod promote;
 pub mod restore;
 mod serve;
+mod shown;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -37,6 +41,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Some(Command::DeleteRequest(args)) => {
             Ok(delete_request::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &warning)?)
         }
+        Some(Command::Explain(args)) => explain::run(&settings(&cli)?, args),
         Some(Command::Flush(args)) => flush::run(&loaded(&cli)?.0, args),
         Some(Command::Import(args)) => import::run(&settings(&cli)?, args),
         Some(Command::Export(args)) => export::run(&settings(&cli)?, args),
