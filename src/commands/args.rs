@@ -19,6 +19,7 @@ use super::exit::Exit;
 use super::explain::ExplainArgs;
 use super::export::ExportArgs;
 use super::flush::FlushArgs;
+use super::healthcheck::HealthcheckArgs;
 use super::import::ImportArgs;
 use super::man::ManArgs;
 use super::operator::OperatorArgs;
@@ -50,6 +51,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Tell why nats-servers accept or refuse a user
     Explain(ExplainArgs),
+    /// Ask a server whether it serves, for containers and scripts
+    Healthcheck(HealthcheckArgs),
     /// Sign a request to delete accounts, offline
     DeleteRequest(DeleteRequestArgs),
     /// Wait until every acknowledged change is in the token folder, on disk

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod export;
 mod findings;
 pub mod flush;
+pub mod healthcheck;
 pub mod import;
 mod local;
 pub mod man;
@@ -24,8 +25,9 @@ mod shown;
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::config::{LogLevel, Settings};
+use crate::config::{LogLevel, Settings, parse_seconds};
 use crate::gate::Gate;
 use crate::key::seed;
 use crate::logging;
@@ -42,6 +44,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
             Ok(delete_request::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &warning)?)
         }
         Some(Command::Explain(args)) => explain::run(&settings(&cli)?, args),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&loaded(&cli)?.0, args),
         Some(Command::Flush(args)) => flush::run(&loaded(&cli)?.0, args),
         Some(Command::Import(args)) => import::run(&settings(&cli)?, args),
         Some(Command::Export(args)) => export::run(&settings(&cli)?, args),
@@ -127,6 +130,11 @@ fn gate_of(settings: &Settings) -> Result<Gate, String> {
 /// Says something on standard output. Nobody is told if it is closed.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", seed::redact(text));
+}
+
+/// A time on the command line.
+fn time(text: &str) -> Result<Duration, &'static str> {
+    parse_seconds(text).ok_or("a time such as 90s or 2m is expected")
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {

@@ -32,6 +32,11 @@ impl RemoteServer {
         Self { client, base }
     }
 
+    /// Sends a GET of a path once, for as long as the caller waits. The error says what failed.
+    pub(crate) async fn get_once(&self, path: &str) -> Result<Response, String> {
+        self.client.get(self.root(path)).send().await.map_err(|error| chain(&error))
+    }
+
     /// Sends a request until the server answers and is not busy. The error names the server and the last failure.
     pub(crate) async fn send(
         &self,

@@ -8,5 +8,6 @@ mod check_command;
 mod delete_request_command;
 mod demo;
 mod explain;
+mod healthcheck;
 mod moving;
 mod promotion;
