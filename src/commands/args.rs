@@ -21,6 +21,7 @@ use super::export::ExportArgs;
 use super::flush::FlushArgs;
 use super::healthcheck::HealthcheckArgs;
 use super::import::ImportArgs;
+use super::init::InitArgs;
 use super::man::ManArgs;
 use super::operator::OperatorArgs;
 use super::promote::PromoteArgs;
@@ -47,6 +48,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server; the same as no command
     Serve,
+    /// Make the configuration of a first server, and check it
+    Init(InitArgs),
     /// Judge JWTs as the server would, without a server
     Check(CheckArgs),
     /// Tell why nats-servers accept or refuse a user

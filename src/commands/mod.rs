@@ -15,6 +15,7 @@ mod findings;
 pub mod flush;
 pub mod healthcheck;
 pub mod import;
+pub mod init;
 mod local;
 pub mod man;
 pub mod operator;
@@ -45,6 +46,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         }
         Some(Command::Explain(args)) => explain::run(&settings(&cli)?, args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&loaded(&cli)?.0, args),
+        Some(Command::Init(args)) => init::run(&loaded(&cli)?.0, args),
         Some(Command::Flush(args)) => flush::run(&loaded(&cli)?.0, args),
         Some(Command::Import(args)) => import::run(&settings(&cli)?, args),
         Some(Command::Export(args)) => export::run(&settings(&cli)?, args),

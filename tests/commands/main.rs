@@ -9,5 +9,6 @@ mod delete_request_command;
 mod demo;
 mod explain;
 mod healthcheck;
+mod init;
 mod moving;
 mod promotion;
