@@ -183,3 +183,46 @@ impl NatsServer {
         Decision { name: printable(&self.name), version: printable(&self.version), state, runs, verdict, check }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nkeys::KeyPair;
+    use serde_json::json;
+
+    use super::super::client::ConnectionType;
+    use super::*;
+    use crate::commands::checks::Status;
+    use crate::jwt::UserJwt;
+    use crate::testkit::{self, sign, with};
+
+    /// The user is revoked in what is stored. What nats-servers that are behind do is another matter.
+    #[test]
+    fn a_nats_server_decides_by_the_version_that_it_runs() {
+        let (operator, account, pair) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
+        let trust =
+            Trust::from_operator_jwt(&sign(&testkit::operator(&operator, 1, &[]), &operator), 100).expect("trust");
+        let token = sign(&testkit::user(&pair, 50), &account);
+        let user = GivenUser { jwt: UserJwt::decode(&token).expect("a user"), size: token.len() };
+        let client = Client { from: None, connection: ConnectionType::Standard, now: 100 };
+        let older = sign(&testkit::account(&account, 40), &operator);
+        let also_revoked = json!({ "nats": { "revocations": { "*": 60 } } });
+        let also_revoked = sign(&with(testkit::account(&account, 41), also_revoked), &operator);
+        let runs = |text: Option<&String>| AccountThere::Runs { iat: 40, text: text.cloned() };
+        for (state, has_operator, verdict, status, shown) in [
+            (AccountThere::InSync, Some(true), Verdict::Refused, Status::Pass, "in_sync"),
+            (AccountThere::InSync, Some(false), Verdict::Unsure, Status::Warning, "in_sync"),
+            (AccountThere::Unknown("x".to_owned()), None, Verdict::Unsure, Status::Warning, "unknown"),
+            (runs(Some(&older)), None, Verdict::Accepted, Status::Unknown, "behind"),
+            (runs(Some(&also_revoked)), None, Verdict::Refused, Status::Warning, "behind"),
+            (runs(None), None, Verdict::Unsure, Status::Unknown, "behind"),
+        ] {
+            let server = NatsServer { name: "n1".to_owned(), version: "2.12.8".to_owned(), state, has_operator };
+            let decision = server.decide(&user, Verdict::Refused, Some(&trust), &client);
+            assert_eq!(
+                (decision.verdict, decision.check.status, decision.state),
+                (verdict, status, shown),
+                "{server:?}"
+            );
+        }
+    }
+}
