@@ -16,9 +16,12 @@ use super::config::ConfigArgs;
 use super::delete_request::DeleteRequestArgs;
 use super::demo::DemoArgs;
 use super::exit::Exit;
+use super::explain::ExplainArgs;
 use super::export::ExportArgs;
 use super::flush::FlushArgs;
+use super::healthcheck::HealthcheckArgs;
 use super::import::ImportArgs;
+use super::init::InitArgs;
 use super::man::ManArgs;
 use super::operator::OperatorArgs;
 use super::promote::PromoteArgs;
@@ -45,8 +48,14 @@ pub struct Cli {
 pub enum Command {
     /// Run the server; the same as no command
     Serve,
+    /// Make the configuration of a first server, and check it
+    Init(InitArgs),
     /// Judge JWTs as the server would, without a server
     Check(CheckArgs),
+    /// Tell why nats-servers accept or refuse a user
+    Explain(ExplainArgs),
+    /// Ask a server whether it serves, for containers and scripts
+    Healthcheck(HealthcheckArgs),
     /// Sign a request to delete accounts, offline
     DeleteRequest(DeleteRequestArgs),
     /// Wait until every acknowledged change is in the token folder, on disk

@@ -24,7 +24,12 @@ impl Exit {
 
     /// A failure of which everything was said before, with status 1.
     pub(super) const fn told() -> Self {
-        Self { code: 1, text: String::new(), to_stderr: true }
+        Self::silent(1)
+    }
+
+    /// The end of a command that has said everything, with this status.
+    pub(super) const fn silent(code: u8) -> Self {
+        Self { code, text: String::new(), to_stderr: true }
     }
 
     /// Such a failure, unless all went well.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Exit;
-use crate::config::{Settings, parse_seconds};
+use crate::config::Settings;
 use crate::folder::{FolderLock, STATE_FOLDER};
 use crate::store::{JournalProgress, journal};
 
@@ -23,13 +23,8 @@ Example:
 #[command(after_help = AFTER_HELP)]
 pub struct FlushArgs {
     /// Longest wait, such as 90s or 2m; a bare number is in seconds
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = super::time)]
     timeout: Duration,
-}
-
-/// A time on the command line.
-fn time(text: &str) -> Result<Duration, &'static str> {
-    parse_seconds(text).ok_or("a time such as 90s or 2m is expected")
 }
 
 /// How often it is looked whether a server runs.

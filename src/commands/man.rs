@@ -53,7 +53,7 @@ fn more(out: &mut dyn Write) -> std::io::Result<()> {
             &[
                 ("NAS_SECTION__KEY", "A setting: NAS_HTTP__PORT is http.port. An empty one counts as not set."),
                 ("RUST_LOG", "What is logged; it overrides log.level."),
-                ("NO_COLOR", "If not empty, log lines have no colour."),
+                ("NO_COLOR", "If not empty, log lines and the output of commands have no colour."),
             ],
         ),
         (

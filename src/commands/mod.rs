@@ -3,25 +3,32 @@
 pub mod args;
 pub mod backup;
 pub mod check;
+mod checks;
 pub mod completions;
 pub mod config;
 pub mod delete_request;
 pub mod demo;
 mod exit;
+pub mod explain;
 pub mod export;
 mod findings;
 pub mod flush;
+pub mod healthcheck;
 pub mod import;
+pub mod init;
+mod local;
 pub mod man;
 pub mod operator;
 pub mod promote;
 pub mod restore;
 mod serve;
+mod shown;
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::config::{LogLevel, Settings};
+use crate::config::{LogLevel, Settings, parse_seconds};
 use crate::gate::Gate;
 use crate::key::seed;
 use crate::logging;
@@ -37,6 +44,9 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Some(Command::DeleteRequest(args)) => {
             Ok(delete_request::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &warning)?)
         }
+        Some(Command::Explain(args)) => explain::run(&settings(&cli)?, args),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&loaded(&cli)?.0, args),
+        Some(Command::Init(args)) => init::run(&loaded(&cli)?.0, args),
         Some(Command::Flush(args)) => flush::run(&loaded(&cli)?.0, args),
         Some(Command::Import(args)) => import::run(&settings(&cli)?, args),
         Some(Command::Export(args)) => export::run(&settings(&cli)?, args),
@@ -122,6 +132,11 @@ fn gate_of(settings: &Settings) -> Result<Gate, String> {
 /// Says something on standard output. Nobody is told if it is closed.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", seed::redact(text));
+}
+
+/// A time on the command line.
+fn time(text: &str) -> Result<Duration, &'static str> {
+    parse_seconds(text).ok_or("a time such as 90s or 2m is expected")
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {

@@ -44,7 +44,7 @@ use crate::key::Signers;
 
 pub use belongs::belongs;
 pub use called::Called;
-pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked};
+pub use claims::{Account, Activation, Generic, Operator, Registered, User, is_revoked};
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
 pub use given::{NotAJwt, given};
 pub use glance::{called, glance};
@@ -62,6 +62,8 @@ pub type AccountJwt = Jwt<Account>;
 pub type OperatorJwt = Jwt<Operator>;
 /// An activation token.
 pub type ActivationJwt = Jwt<Activation>;
+/// A user JWT.
+pub type UserJwt = Jwt<User>;
 /// A token of no particular kind, such as a deletion request.
 pub type GenericJwt = Jwt<Generic>;
 
@@ -128,6 +130,16 @@ impl ActivationJwt {
         wire::decode(token, None)?.narrow(|body| match body {
             Body::Activation(activation) => Ok(activation),
             other => Err(DecodeError::Kind { wanted: "activation", found: other.kind() }),
+        })
+    }
+}
+
+impl UserJwt {
+    /// Decodes a bare user JWT and checks its signature by its own issuer. `sub` may be anything.
+    pub fn decode(token: &str) -> Result<Self, DecodeError> {
+        wire::decode(token, None)?.narrow(|body| match body {
+            Body::User(user) => Ok(*user),
+            other => Err(DecodeError::Kind { wanted: "user", found: other.kind() }),
         })
     }
 }

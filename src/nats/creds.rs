@@ -112,6 +112,12 @@ pub(super) fn read(path: &Path) -> Result<Creds, CredsError> {
     parse(&bytes)
 }
 
+/// The account of the user in a credentials file that a server could use, and when its JWT expires, unix seconds; 0: never. The
+/// error says why it could not. Blocks.
+pub fn account_in(path: &Path) -> Result<(AccountKey, i64), String> {
+    read(path).map(|creds| (creds.facts.account, creds.facts.exp)).map_err(|error| error.to_string())
+}
+
 /// The user JWT and its key in the content of a file.
 pub(super) fn parse(bytes: &[u8]) -> Result<Creds, CredsError> {
     let lines = || {

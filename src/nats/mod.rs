@@ -33,6 +33,7 @@ mod user;
 
 pub use announce::CURSOR;
 pub use connect::connect;
+pub use creds::account_in;
 pub use edge::Edge;
 pub use link::{Connected, Link, Purpose};
 pub use pull::{Pulled, pull};

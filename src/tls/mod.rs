@@ -10,12 +10,14 @@ mod error;
 pub mod explain;
 mod files;
 mod not_after;
+mod own;
 mod server;
 mod snapshot;
 
 pub use error::{Problem, TlsError};
 pub use files::{TlsFiles, TlsFilesUser};
 pub use not_after::NotAfter;
+pub use own::client_of_own;
 pub use server::ServerTls;
 pub use snapshot::{TlsIdentity, TlsSnapshot};
 

@@ -23,9 +23,18 @@ impl RemoteServer {
     /// The server at `url`, which the flag `flag` gave. The error says what is wrong with the URL or a TLS file.
     pub(crate) fn new(url: &str, flag: &str, access: &Access) -> Result<Self, String> {
         reqwest::Url::parse(url).map_err(|error| format!("cannot use the URL of {flag}: {error}"))?;
-        let client = client(access).map_err(|error| error.to_string())?;
+        Ok(Self::with(client(access).map_err(|error| error.to_string())?, url))
+    }
+
+    /// The server at `url`, asked by this client.
+    pub(crate) fn with(client: reqwest::Client, url: &str) -> Self {
         let base = url.trim_end_matches('/').trim_end_matches("/jwt/v1").trim_end_matches('/').to_owned();
-        Ok(Self { client, base })
+        Self { client, base }
+    }
+
+    /// Sends a GET of a path once, for as long as the caller waits. The error says what failed.
+    pub(crate) async fn get_once(&self, path: &str) -> Result<Response, String> {
+        self.client.get(self.root(path)).send().await.map_err(|error| chain(&error))
     }
 
     /// Sends a request until the server answers and is not busy. The error names the server and the last failure.
@@ -50,7 +59,12 @@ impl RemoteServer {
 
     /// The URL of a path after `/jwt/v1/`.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}/jwt/v1/{path}", self.base)
+        self.root(&format!("jwt/v1/{path}"))
+    }
+
+    /// The URL of any path.
+    pub(crate) fn root(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
     }
 
     /// The server: scheme, host and port, without the password that its URL may have.

@@ -1,4 +1,4 @@
-//! The commands that work on files and folders: judging, deleting, moving in and out, promotion, the demo.
+//! The commands: judging JWTs and users, deleting, moving in and out, promotion, health, the demo.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -7,5 +7,8 @@ mod support;
 mod check_command;
 mod delete_request_command;
 mod demo;
+mod explain;
+mod healthcheck;
+mod init;
 mod moving;
 mod promotion;

@@ -239,6 +239,12 @@ impl Account {
         self.signed_user(now() - 60, json!({ "nats": { "pub": publish, "sub": subscribe } }), &self.pair)
     }
 
+    /// A new user of this account with further claims, signed with the account's own key, or else with a signing key.
+    pub(crate) fn user_claiming(&self, more: Value, signing: Option<&KeyPair>) -> User {
+        let issuer = signing.map_or(json!({}), |_| json!({ "nats": { "issuer_account": self.key() } }));
+        self.signed_user(now() - 60, with(issuer, more), signing.unwrap_or(&self.pair))
+    }
+
     fn signed_user(&self, iat: i64, more: Value, signer: &KeyPair) -> User {
         let pair = KeyPair::new_user();
         let claims = with(with(testkit::user(&pair, iat), json!({ "name": "user" })), more);

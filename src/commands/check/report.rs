@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::super::shown::printable;
 use super::verdict::{CheckQuestion, CheckVerdict, judge};
 use crate::calendar::utc_date;
 use crate::jwt::{GenericJwt, NotAJwt, OperatorJwt, belongs};
-use crate::key::{Kind, PublicKey, seed};
+use crate::key::{Kind, PublicKey};
 
 /// How far ahead `iat` may be, in seconds: a clock that is off by more is taken for a mistake.
 const MAX_AHEAD: i64 = 3600;
@@ -150,12 +151,4 @@ fn refusal(verdict: &CheckVerdict, now: i64) -> Option<String> {
 
 fn date(seconds: i64, absent: &str) -> String {
     if seconds == 0 { absent.to_owned() } else { format!("{} ({seconds})", utc_date(seconds)) }
-}
-
-/// A text that cannot steer the terminal, and shows no private key.
-fn printable(text: &str) -> String {
-    seed::redact(text)
-        .chars()
-        .flat_map(|symbol| if symbol.is_control() { symbol.escape_default().collect() } else { vec![symbol] })
-        .collect()
 }

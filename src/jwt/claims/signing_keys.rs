@@ -23,6 +23,11 @@ impl SigningKeys {
         self.0.contains_key(key)
     }
 
+    /// The scope of `key`, if it is one of them and has one.
+    pub fn scope(&self, key: &str) -> Option<&UserScope> {
+        self.0.get(key)?.as_ref()
+    }
+
     /// The keys in the order of their texts.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&UserScope>)> {
         self.0.iter().map(|(key, scope)| (key.as_str(), scope.as_ref()))

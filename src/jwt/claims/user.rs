@@ -1,5 +1,5 @@
 //! User claims, and the template for users that a scoped signing key has. A server of account JWTs only needs to know
-//! whether they can be read.
+//! whether they can be read; the command `explain` also judges them.
 
 use super::super::json::Value;
 use super::super::read::{Faults, FromJson, members};
@@ -78,6 +78,28 @@ pub struct TimeRange {
 
 members!(TimeRange { "start" => start, "end" => end });
 
+impl TimeRange {
+    /// From and until, in seconds after midnight. `None`: one of them is no time of day.
+    pub fn seconds(&self) -> Option<(u32, u32)> {
+        Some((time_of_day(&self.start)?, time_of_day(&self.end)?))
+    }
+}
+
+/// Seconds after midnight of a text that Go's `time.Parse` accepts as `15:04:05`: the hour may have one digit, and the second a
+/// fraction, which is dropped.
+fn time_of_day(text: &str) -> Option<u32> {
+    let mut parts = text.split(':');
+    let (hour, minute, second) = (parts.next()?, parts.next()?, parts.next()?);
+    let (second, fraction) = second.split_once(['.', ',']).unwrap_or((second, "0"));
+    let number = |text: &str, digits: std::ops::RangeInclusive<usize>, end: u32| {
+        let is_one = digits.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|number: &u32| is_one && *number < end)
+    };
+    let is_whole = parts.next().is_none() && !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let (hour, minute, second) = (number(hour, 1..=2, 24)?, number(minute, 2..=2, 60)?, number(second, 2..=2, 60)?);
+    is_whole.then_some((hour * 60 + minute) * 60 + second)
+}
+
 members!(UserTemplate {
     "pub" => permissions.publish,
     "sub" => permissions.subscribe,
@@ -144,5 +166,32 @@ impl UserV1 {
     /// The same user in today's form.
     pub(in super::super) fn migrate(self, issuer_account: String, common: Common) -> User {
         User { template: self.template, issuer_account, common }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_day_is_what_go_takes_for_one() {
+        for (text, seconds) in [
+            ("00:00:00", Some(0)),
+            ("8:05:09", Some(29_109)),
+            ("23:59:59", Some(86_399)),
+            ("12:00:00.250", Some(43_200)),
+            ("12:00:00,5", Some(43_200)),
+            ("24:00:00", None),
+            ("12:60:00", None),
+            ("12:00:60", None),
+            ("12:0:00", None),
+            ("12:00", None),
+            ("12:00:00:00", None),
+            ("12:00:00.", None),
+            ("+1:00:00", None),
+            ("", None),
+        ] {
+            assert_eq!(time_of_day(text), seconds, "{text}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod permission;
 mod renaming;
 mod subject;
 mod url;
+mod user;
 
 pub use issue::{Issue, Issues};
 

@@ -3,11 +3,70 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use rusqlite::{Connection, OptionalExtension as _, params};
+
 use super::super::error::StoreError;
+use super::change;
+use super::lacking::Lacking;
 use super::open::open_foreign;
 use super::schema::{self, Role};
-use crate::gate::OperatorChain;
-use crate::key::PublicKey;
+use crate::feed::SubjectKind;
+use crate::gate::{Entry, OperatorChain};
+use crate::key::{AccountKey, PublicKey};
+
+/// What a journal stores of an account.
+#[derive(Debug)]
+pub enum StoredAccount {
+    /// This JWT, whether or not the operator vouches for its signer now.
+    Live(Box<Entry>),
+    /// It was deleted, by a request of this time, unix seconds.
+    Deleted(i64),
+    /// Nothing.
+    None,
+    /// A JWT whose text is damaged, or not there.
+    Unreadable,
+    /// Nothing, and it is the journal of a replica that may lack accounts.
+    MayLack,
+}
+
+/// What the journal at `path`, which a server may be writing, stores of an account.
+pub fn account_in(path: &Path, key: &AccountKey) -> Result<StoredAccount, StoreError> {
+    let connection = open_foreign(path)?;
+    let read = || {
+        connection.execute_batch("BEGIN")?;
+        stored(&connection, key)
+    };
+    read().map_err(StoreError::sqlite(path))
+}
+
+fn stored(connection: &Connection, key: &AccountKey) -> rusqlite::Result<StoredAccount> {
+    let live = connection
+        .query_row(
+            "SELECT l.key, l.iat, l.exp, l.identity, l.issuer, l.digest, coalesce(c.body, x'')
+             FROM live l LEFT JOIN change c ON c.id = l.row WHERE l.key = ?1",
+            [key.raw()],
+            change::record,
+        )
+        .optional()?;
+    if let Some(record) = live {
+        return Ok(
+            Entry::reopen(record).map_or(StoredAccount::Unreadable, |entry| StoredAccount::Live(Box::new(entry)))
+        );
+    }
+    let deleted = connection
+        .query_row(
+            "SELECT deleted FROM head WHERE kind = ?1 AND key = ?2 AND deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted)",
+            params![SubjectKind::Account, key.raw()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(at) = deleted {
+        return Ok(StoredAccount::Deleted(at));
+    }
+    let meta = schema::meta(connection)?;
+    let may_lack = meta.role != Role::Primary && Lacking::find(connection, &meta)?.accounts().is_some();
+    Ok(if may_lack { StoredAccount::MayLack } else { StoredAccount::None })
+}
 
 /// The operator JWTs in force in the journal at `path`, which a server may be writing.
 pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {

@@ -67,7 +67,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
 pub use effect::{AccountNow, Currency, Effect};
-pub use foreign::{operator_in, role_of, trust_in};
+pub use foreign::{StoredAccount, account_in, operator_in, role_of, trust_in};
 pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;
 pub use mend::Mended;

@@ -1,0 +1,89 @@
+//! Texts of JWTs in the output of commands, for people and for shells.
+
+use std::io::IsTerminal as _;
+
+use crate::key::seed;
+
+/// A text that cannot steer the terminal, and shows no private key.
+pub(super) fn printable(text: &str) -> String {
+    seed::redact(text)
+        .chars()
+        .flat_map(|symbol| if symbol.is_control() { symbol.escape_default().collect() } else { vec![symbol] })
+        .collect()
+}
+
+/// A text as one word of a shell command that people copy.
+pub(super) fn word(text: &str) -> String {
+    let text = printable(text);
+    let is_plain = |symbol: char| symbol.is_ascii_alphanumeric() || "-_./:,=@+".contains(symbol);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Something with a name and a public key: `app (ADCC…NVV4)`, or the key if there is no name.
+pub(super) fn called(name: &str, key: &str) -> String {
+    const ENDS: usize = 4;
+    let (name, key) = (printable(name.trim()), printable(key));
+    if name.is_empty() || name == key || !key.is_ascii() || key.len() <= 2 * ENDS {
+        return key;
+    }
+    format!("{name} ({}…{})", &key[..ENDS], &key[key.len() - ENDS..])
+}
+
+/// Colours, only where a person looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint(bool);
+
+impl Paint {
+    pub(super) const BOLD: &str = "1";
+    pub(super) const RED: &str = "31";
+    pub(super) const GREEN: &str = "32";
+    pub(super) const YELLOW: &str = "33";
+
+    /// For the standard output. `NO_COLOR` is a convention of many programs.
+    pub(super) fn stdout() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self(wanted && std::io::stdout().is_terminal())
+    }
+
+    pub(super) fn text(self, style: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_one_word_for_a_shell() {
+        for (text, shown) in [
+            ("app", "app"),
+            ("A-1_b.c", "A-1_b.c"),
+            ("", "''"),
+            ("my app", "'my app'"),
+            ("a'b", r"'a'\''b'"),
+            ("$(rm)", "'$(rm)'"),
+            ("a\nb", r"'a\nb'"),
+            ("*", "'*'"),
+        ] {
+            assert_eq!(word(text), shown);
+        }
+    }
+
+    #[test]
+    fn something_is_called_by_its_name_and_the_ends_of_its_key() {
+        let key = nkeys::KeyPair::new_user().public_key();
+        assert_eq!(called("alice", &key), format!("alice ({}…{})", &key[..4], &key[52..]));
+        assert_eq!(called(" ", &key), key);
+        assert_eq!(called("x", "éééé"), "éééé");
+    }
+
+    #[test]
+    fn colours_are_for_terminals() {
+        assert_eq!(Paint(false).text(Paint::RED, "x"), "x");
+        assert_eq!(Paint(true).text(Paint::RED, "x"), "\x1b[31mx\x1b[0m");
+    }
+}
