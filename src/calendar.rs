@@ -80,6 +80,11 @@ pub fn parse_rfc3339(text: &str) -> Option<impl Ord + use<>> {
     OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
+/// The Unix time in seconds of a text as RFC 3339 has it. Fractions are dropped.
+pub fn rfc3339_seconds(text: &str) -> Option<i64> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
+}
+
 /// The Unix time in seconds at which a day begins. `None`: there is no such month, or the year is beyond 9999. A day that
 /// its month does not have, such as 31 February, is one of the next month.
 pub fn day_begins(year: i32, month: u8, day: u8) -> Option<i64> {

@@ -16,8 +16,8 @@ use super::reply::Rejection;
 use super::route::{Route, decoded};
 use super::writes::{self, WriteRoute};
 use super::{
-    Shared, Worker, account, activations, ahead, changes, client, digests, followers, held, help, history, keys, mark,
-    meant, miss, operator, pack, private, propagation, redirect, reply, servers, status,
+    Shared, Worker, account, activations, ahead, api, changes, client, digests, followers, held, help, history, keys,
+    mark, meant, miss, operator, pack, private, propagation, redirect, reply, status,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -161,7 +161,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Keys => keys::get(request, shared).await,
         Route::Followers => followers::get(shared),
         Route::Ahead => ahead::get(request, shared).await,
-        Route::Servers => servers::get(request, shared).await,
+        Route::Api(route) => api::get(request, shared, *route).await,
         Route::Help => help::get(request, shared),
         Route::Pack => pack::get(request, shared).await,
         Route::Healthz => status::healthz(),

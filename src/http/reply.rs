@@ -1,13 +1,14 @@
 //! Answers that are not tokens: texts, and errors in the form that the client understands.
 //!
 //! Errors are plain text, because nsc prints the body to the person at the terminal; a client that accepts JSON gets a
-//! problem document (RFC 9457).
+//! problem document (RFC 9457), and so does every client of the API, with a type and a code ([`super::problem`]).
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
 use super::meant;
+use super::problem::{self, Problem};
 use crate::excerpt::excerpt_of;
 use crate::key::seed;
 use crate::node::StoreError;
@@ -23,6 +24,7 @@ pub(super) struct Rejection {
     pub(super) text: String,
 }
 
+const PROBLEM: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/problem+json");
 const TEXT: (header::HeaderName, &str) = (header::CONTENT_TYPE, "text/plain");
 pub(super) const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
 
@@ -43,20 +45,29 @@ pub(super) fn error_with(
     status: StatusCode,
     message: &str,
 ) -> HttpResponse {
+    reasoned(request, response, status, message, "")
+}
+
+/// An error that carries further headers, for one of the reasons for which requests of a kind are rejected.
+pub(super) fn reasoned(
+    request: &HttpRequest,
+    response: &mut HttpResponseBuilder,
+    status: StatusCode,
+    message: &str,
+    reason: &'static str,
+) -> HttpResponse {
     let message = &*excerpt_of(&seed::redact(message), MAX_ERROR).to_string();
-    let mut response = worded(request, response, status, message);
+    let mut response = worded(request, response, status, message, reason);
     // That something is not there is no news.
     if status != StatusCode::NOT_FOUND {
-        response.extensions_mut().insert(Rejection { reason: "", text: message.to_owned() });
+        response.extensions_mut().insert(Rejection { reason, text: message.to_owned() });
     }
     response
 }
 
 /// An error, for one of the reasons for which requests of a kind are rejected.
 pub(super) fn rejected(request: &HttpRequest, status: StatusCode, message: &str, reason: &'static str) -> HttpResponse {
-    let mut response = error(request, status, message);
-    give_reason(&mut response, reason);
-    response
+    reasoned(request, &mut HttpResponseBuilder::new(status), status, message, reason)
 }
 
 /// Says for which reason an error is the answer.
@@ -71,8 +82,13 @@ fn worded(
     response: &mut HttpResponseBuilder,
     status: StatusCode,
     message: &str,
+    reason: &'static str,
 ) -> HttpResponse {
     response.insert_header((header::CACHE_CONTROL, "no-store"));
+    if problem::is_api(request) {
+        let problem = Problem::new(status, reason, message);
+        return response.insert_header(PROBLEM).body(serde_json::to_string(&problem).unwrap_or_default());
+    }
     if accepts_json(request) {
         let message = message.trim_end();
         let (title, detail) = message.split_once('\n').unwrap_or((message, ""));
@@ -80,7 +96,7 @@ fn worded(
         if !detail.is_empty() {
             problem["detail"] = detail.trim().into();
         }
-        return response.insert_header((header::CONTENT_TYPE, "application/problem+json")).body(problem.to_string());
+        return response.insert_header(PROBLEM).body(problem.to_string());
     }
     response.insert_header(TEXT).insert_header(NOSNIFF).body(format!("{message}\n"))
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::api::ApiRoute;
+
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'p> {
@@ -25,8 +27,8 @@ pub(super) enum Route<'p> {
     Keys,
     Followers,
     Ahead,
-    /// `/api/v1/servers`
-    Servers,
+    /// `/api/v1/…`
+    Api(ApiRoute<'p>),
     Help,
     Pack,
     Healthz,
@@ -79,7 +81,10 @@ impl<'p> Route<'p> {
         }
     }
 
-    fn exact(path: &str) -> Self {
+    fn exact(path: &'p str) -> Self {
+        if let Some(route) = ApiRoute::of(path) {
+            return Self::Api(route);
+        }
         match path {
             "/jwt/v1/accounts" => Self::Probe,
             "/jwt/v1/activations" => Self::Activations,
@@ -89,7 +94,6 @@ impl<'p> Route<'p> {
             "/jwt/v1/keys" => Self::Keys,
             "/jwt/v1/followers" => Self::Followers,
             "/jwt/v1/ahead" => Self::Ahead,
-            "/api/v1/servers" => Self::Servers,
             "/jwt/v1/help" => Self::Help,
             "/jwt/v1/pack" => Self::Pack,
             "/healthz" => Self::Healthz,
@@ -128,7 +132,7 @@ impl<'p> Route<'p> {
             Self::Keys => "keys",
             Self::Followers => "followers",
             Self::Ahead => "ahead",
-            Self::Servers => "servers",
+            Self::Api(route) => route.label(),
             Self::Help => "help",
             Self::Pack => "pack",
             Self::Healthz | Self::Livez | Self::Readyz => "health",
@@ -233,6 +237,13 @@ mod tests {
             ("/jwt/v1/ahead/", Route::Slash),
             ("/jwt/v2/operator", Route::Unknown),
             ("*", Route::Server),
+            ("/api/v1/status", Route::Api(ApiRoute::Status)),
+            ("/api/v1/accounts/AB", Route::Api(ApiRoute::Account("AB"))),
+            ("/api/v1/accounts/AB/", Route::Slash),
+            ("/api/v1/accounts/", Route::Slash),
+            ("/api/v1/accounts//", Route::Unknown),
+            ("/api/v1/", Route::Unknown),
+            ("/api/v1", Route::Unknown),
             ("/healthz", Route::Healthz),
             ("/healthz/", Route::Slash),
             ("/healthz//", Route::Unknown),
@@ -255,6 +266,7 @@ mod tests {
             ("/Jwt/v1/Accounts/aB/History", Some("/jwt/v1/accounts/aB/history")),
             ("/JWT/v1/accounts/a\r\nb:<é>", Some("/jwt/v1/accounts/a%0D%0Ab%3A%3C%C3%A9%3E")),
             ("/JWT/v1/activations/AB====", Some("/jwt/v1/activations/AB====")),
+            ("/API/v1/Accounts/aB/Versions/7", Some("/api/v1/accounts/aB/versions/7")),
             ("/healthz//", Some("/healthz")),
             ("/jwt/v1/accounts//", Some("/jwt/v1/accounts")),
             ("/jwt/v1/accounts/../../../x", None),

@@ -39,6 +39,9 @@ const COMPARISONS: turns::Bounds = turns::Bounds {
     rate: 1,
 };
 
+/// Lists of the API that are read at the same time: each reads for about 15 ms.
+const LISTS: turns::Bounds = turns::Bounds { waiting_each: 64, waiting: 256, ..COMPARISONS };
+
 /// Packs that are sent at the same time. A client has to take each piece, of about 1 MiB at most, in 5 seconds while others
 /// wait.
 const PACKS: turns::Bounds = turns::Bounds {
@@ -65,6 +68,8 @@ pub(super) struct Scarce {
     pub(super) replays: Arc<Semaphore>,
     /// Turns at comparing.
     pub(super) comparisons: Turns,
+    /// Turns at lists of the API.
+    pub(super) lists: Turns,
     /// The pace of comparisons in the background.
     pub(super) pace: Pace,
     /// Turns at packs.
@@ -84,6 +89,7 @@ impl Scarce {
             sending: Turns::new(SENDING, cut_off("answer")),
             replays: Arc::new(Semaphore::new(REPLAYS)),
             comparisons: Turns::new(COMPARISONS, cut_off("answer")),
+            lists: Turns::new(LISTS, cut_off("answer")),
             pace: Pace::new(),
             packs: Turns::new(PACKS, cut_off("pack")),
             gave_way: Throttle::every(Duration::from_secs(10)),

@@ -8,7 +8,7 @@ use super::{Shared, reply};
 pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     if let Some(upstream) = shared.node.upstream() {
         let message = format!("only the primary compares nats-servers\nthe primary is {}", upstream.primary());
-        return reply::error(request, StatusCode::NOT_FOUND, &message);
+        return reply::rejected(request, StatusCode::NOT_FOUND, &message, "not_the_primary");
     }
     let node = shared.node.clone();
     match tokio::task::spawn_blocking(move || node.fleet_report()).await {

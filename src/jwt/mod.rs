@@ -6,7 +6,8 @@
 //!
 //! * [`AccountJwt::decode`] and its siblings decode a bare token; [`given()`] finds one in what a person gives.
 //! * [`AccountJwt::validate`] and its siblings give [`Issues`].
-//! * [`HashId`] names an activation in a URL; [`readable()`] shows a token to people.
+//! * [`HashId`] names an activation in a URL; [`readable()`] shows a token to people, and
+//!   [`diff()`] what differs between two of them, claim by claim ([`plain()`]).
 //! * [`encode`] makes tokens for demonstrations and tests.
 //!
 //! ```
@@ -27,6 +28,7 @@
 mod belongs;
 mod called;
 pub mod claims;
+mod diff;
 pub mod encode;
 mod error;
 mod given;
@@ -34,6 +36,7 @@ mod glance;
 mod hash_id;
 mod json;
 pub mod pack;
+mod plain;
 mod quote;
 mod read;
 mod readable;
@@ -45,10 +48,12 @@ use crate::key::Signers;
 pub use belongs::belongs;
 pub use called::Called;
 pub use claims::{Account, Activation, Generic, Operator, Registered, User, is_revoked};
+pub use diff::{ClaimChange, ClaimChangeKind, ClaimDiff, diff};
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
 pub use given::{NotAJwt, given};
 pub use glance::{called, glance};
 pub use hash_id::{HashId, NoHashId, activation_hash_id};
+pub use plain::plain;
 pub(crate) use quote::quote;
 pub use readable::{ReadableError, readable};
 pub use rules::{Issue, Issues};

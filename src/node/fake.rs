@@ -167,6 +167,10 @@ impl Upstream for Fake {
         None
     }
 
+    fn sync(&self) -> SyncState {
+        SyncState { is_mirror: false, is_following: false, position: None, confirmed: None, ahead: 0 }
+    }
+
     fn forward<'a>(&'a self, _write: &'a Write) -> BoxFuture<'a, Result<Relayed, ForwardError>> {
         ready(Err(ForwardError::Busy(self.primary()))).boxed()
     }

@@ -4,12 +4,14 @@
 //! this port: [`Backend`], and [`Ledger`] or [`Upstream`]. What one edge needs of the other is here as well: [`Announce`] and
 //! [`Sign`] are implemented over NATS and used over HTTP, and in [`Receipts`] NATS notes what became of each change.
 
+mod accounts;
 mod answer;
 mod backend;
 mod delivery;
 #[cfg(test)]
 pub(crate) mod fake;
 mod follow;
+mod health;
 mod journal_feed;
 mod keys;
 mod ledger;
@@ -30,17 +32,22 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+pub use accounts::{
+    AccountDetail, AccountFilter, AccountPage, AccountState, ActivationPage, Glob, LONGEST_PATTERN, ListedAccount,
+    ListedActivation,
+};
 pub use answer::{
     ActivationAnswer, Ages, Answer, History, LookupError, LookupNow, Miss, Now, OldText, Stamp, Unavailable, Withheld,
 };
 pub use backend::Backend;
 pub use delivery::{
     AnnounceState, Announcement, CaughtUp, Claim, Compare, Compared, Counts, Delivery, DeliveryProgress, Difference,
-    Ended, FETCH_TIMEOUT, Gone, Loaded, Match, OperatorThere, Outcome, Overflow, Present, Propagation, Receipt,
-    Receipts, ReplicaStand, Replicas, ReportRefused, Runs, Server, ServerReceipt, ServerStanding, Silent, Turned,
-    Withdrawn, not_live,
+    Ended, FETCH_TIMEOUT, FleetReport, Gone, Loaded, Match, OperatorThere, Outcome, Overflow, Present, Propagation,
+    Receipt, Receipts, ReplicaStand, Replicas, ReportRefused, Runs, Server, ServerReceipt, ServerStanding, Silent,
+    Turned, Withdrawn, not_live,
 };
 pub use follow::{Digested, Feed, FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
+pub use health::{CheckStatus, CodedCheck};
 pub use journal_feed::JournalFeed;
 pub use keys::{KeyList, NoKeyList};
 pub use ledger::{Ledger, Lookup, PackVerdict, ReplacedVersion, Submitted, SubmittedActivation};
@@ -49,13 +56,17 @@ pub use operator::OperatorFile;
 pub use outgoing::Outgoing;
 pub use signing::{NoAnswer, Pushed, Sign, SignError};
 pub use status::Check;
-pub use upstream::{Ahead, AheadPage, ForwardError, ForwardTarget, Question, Relayed, Upstream, Write, Writes};
+pub use upstream::{
+    Ahead, AheadPage, ForwardError, ForwardTarget, Question, Relayed, SyncState, Upstream, Write, Writes,
+};
 pub use whole::Whole;
 pub use write::{CUTTING_OFF, Submitting, WriteError};
 
 // What is stored, as the edges pass it on.
 pub use crate::store::StoreError;
-pub use crate::store::journal::{Fact, NatsServer, NatsServerChange, Served, Stored, StoredVersion};
+pub use crate::store::journal::{
+    AccountHead, Fact, HeadChange, HeadState, NatsServer, NatsServerChange, Served, Stored, StoredVersion,
+};
 
 use crate::feed::wire::new_name;
 use crate::gate::{Gate, Trust};

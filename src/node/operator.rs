@@ -9,6 +9,7 @@ use crate::gate::{
     Actor, Gate, MANY_LINKS, MOST_LINKS, OperatorChain, OperatorChange, OperatorRefusal, Origin, Refusal, Trust, Via,
 };
 use crate::jwt::given;
+use crate::key::PublicKey;
 use crate::store::journal::AccountStatus;
 
 /// Withheld accounts that are named in the log; the rest is counted.
@@ -84,6 +85,13 @@ impl Node {
     /// The operator JWTs in force.
     pub fn operator_chain(&self) -> Option<Arc<OperatorChain>> {
         self.gate.standing().chain().cloned()
+    }
+
+    /// The keys that were withdrawn, each with the `iat` of the operator JWT that left it out, unix seconds.
+    pub fn withdrawn_keys(&self) -> Vec<(PublicKey, i64)> {
+        let mut keys: Vec<_> = self.gate.standing().withdrawn().map(|(key, iat)| (*key, iat)).collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// Notes how the configured operator JWT was read at a reload.

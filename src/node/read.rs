@@ -11,7 +11,7 @@ use super::{
     Whole,
 };
 use crate::clock;
-use crate::gate::{Judged, Tombstone};
+use crate::gate::{Activation, Judged, Tombstone};
 use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
@@ -62,12 +62,8 @@ impl Node {
 
     /// The versions that an account had. `Ok(None)`: this server keeps no history.
     pub async fn history(&self, key: &AccountKey) -> Result<Option<History>, LookupError> {
-        if let Some(ledger) = self.ledger() {
-            // Until it is looked up, its file may not be imported.
-            ledger.find(key).await?;
-        }
         let (key, gate) = (*key, self.gate.clone());
-        self.read_history(move |journal| {
+        self.of_past(&key, move |journal| {
             let standing = journal.status(&key)?;
             Ok(History {
                 versions: journal.versions(&key)?,
@@ -105,6 +101,18 @@ impl Node {
         Ok(Some(blocking(move || query(&journal)).await?))
     }
 
+    /// The same, once the account's file is imported: until it is looked up, it may not be.
+    pub(in crate::node) async fn of_past<T: Send + 'static>(
+        &self,
+        key: &AccountKey,
+        query: impl FnOnce(&JournalReader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, LookupError> {
+        if let Some(ledger) = self.ledger() {
+            ledger.find(key).await?;
+        }
+        self.read_history(query).await
+    }
+
     /// The JWT of an account, if that can be told without waiting. One that has expired is none.
     pub fn lookup_now(&self, key: &AccountKey) -> LookupNow {
         self.backend.lookup_now(key)
@@ -123,12 +131,24 @@ impl Node {
 
     /// The activation of a hash, if the account that issued it vouches for it now.
     pub async fn activation(&self, id: &HashId) -> Result<ActivationAnswer, LookupError> {
+        Ok(match self.judged_activation(id).await? {
+            Some((activation, None)) => ActivationAnswer::Served(activation),
+            Some((_, Some(fault))) => ActivationAnswer::Refused(fault),
+            None => ActivationAnswer::Absent,
+        })
+    }
+
+    /// The activation of a hash, and why it may not be served now. `None`: there is none, or it has expired.
+    pub(in crate::node) async fn judged_activation(
+        &self,
+        id: &HashId,
+    ) -> Result<Option<(Arc<Activation>, Option<String>)>, LookupError> {
         let found = self.backend.activation(id).await?;
         let Some(judged) = found.filter(|judged| !judged.activation().is_expired(clock::unix_seconds())) else {
-            return Ok(ActivationAnswer::Absent);
+            return Ok(None);
         };
         let fault = self.fault(&judged).await?;
-        Ok(fault.map_or_else(|| ActivationAnswer::Served(judged.activation().clone()), ActivationAnswer::Refused))
+        Ok(Some((judged.activation().clone(), fault)))
     }
 
     async fn fault(&self, judged: &Judged) -> Result<Option<String>, LookupError> {

@@ -9,6 +9,7 @@ use reqwest::header::HeaderValue;
 
 use super::{Backend, Node, Role, WriteError};
 use crate::config::ReplicaWrites;
+use crate::feed::Head;
 use crate::feed::wire::{MAX_HOPS, NAME_PREFIX};
 use crate::gate::{Refusal, SentFor};
 use crate::key::AccountKey;
@@ -31,6 +32,9 @@ pub trait Upstream: Backend {
     /// Seconds since the primary was last heard; `None`: never.
     fn primary_age(&self) -> Option<u64>;
 
+    /// How this replica relates to its upstream now.
+    fn sync(&self) -> SyncState;
+
     /// Sends a change on. When there is an answer, what the primary accepted is stored here, too.
     fn forward<'a>(&'a self, write: &'a Write) -> BoxFuture<'a, Result<Relayed, ForwardError>>;
 
@@ -45,6 +49,33 @@ pub trait Upstream: Backend {
 
     /// Judges an activation that was heard over NATS. The flag says whether it was news.
     fn hint_activation(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal>;
+}
+
+/// How a replica relates to its upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct SyncState {
+    /// Whether it stores everything that its upstream has.
+    pub is_mirror: bool,
+    /// Whether it follows the feed, has caught up with it, and heard the primary lately.
+    pub is_following: bool,
+    /// Up to where its log goes; `None`: it has not followed a feed yet.
+    pub position: Option<Head>,
+    /// The serial up to which everything that it serves without asking is current; `None`: likewise.
+    pub confirmed: Option<u64>,
+    /// Accounts of which upstream has something older, or nothing.
+    pub ahead: u64,
+}
+
+impl SyncState {
+    /// Whether it serves what its primary does.
+    pub fn is_in_sync(&self) -> bool {
+        self.is_following && self.lag() == Some(0)
+    }
+
+    /// How many changes of its log are not confirmed yet; `None`: it has no log.
+    pub fn lag(&self) -> Option<u64> {
+        Some(self.position?.serial.saturating_sub(self.confirmed?))
+    }
 }
 
 /// What a change is about.

@@ -42,6 +42,12 @@ impl Node {
         }
     }
 
+    /// How many accounts have a JWT, and how many of them are withheld. `None`: not every account is stored here.
+    pub fn account_counts(&self) -> Option<(u64, u64)> {
+        let journal = self.whole_journal()?;
+        Some((journal.count(), journal.withheld(&self.gate.standing())))
+    }
+
     /// Reads a list on a thread that may block. `Ok(None)`: not every account is stored here.
     pub(super) async fn list<T: Send + 'static>(
         &self,

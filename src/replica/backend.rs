@@ -22,7 +22,7 @@ use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
     Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, JournalFeed, KeyList, LookupError,
-    LookupNow, Miss, NoKeyList, Now, Question, Relayed, Upstream, Whole, Withheld, Write, WriteError,
+    LookupNow, Miss, NoKeyList, Now, Question, Relayed, SyncState, Upstream, Whole, Withheld, Write, WriteError,
 };
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
 
@@ -209,6 +209,18 @@ impl Upstream for Replica {
 
     fn primary_age(&self) -> Option<u64> {
         self.parts.held.freshness.silence().and_then(|silence| u64::try_from(silence / 1000).ok())
+    }
+
+    fn sync(&self) -> SyncState {
+        let held = &self.parts.held;
+        let (stand, confirmed) = (held.store.stand(), held.positions.confirmed());
+        SyncState {
+            is_mirror: self.parts.env.is_mirror(),
+            is_following: held.freshness.is_following() && held.freshness.is_current(),
+            position: stand.position,
+            confirmed: confirmed.map(|confirmed| confirmed.serial),
+            ahead: stand.ahead,
+        }
     }
 
     fn forward<'a>(&'a self, write: &'a Write) -> BoxFuture<'a, Result<Relayed, ForwardError>> {

@@ -4,8 +4,9 @@ use nats_account_server::testkit::sign;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, NEWEST, of_server};
+use crate::cluster::{Cluster, NEWEST, of_server, page};
 use crate::support::login::login;
+use crate::support::openapi::Document;
 use crate::support::{Launch, NatsLaunch, Operator, Server, until};
 
 async fn by_state(server: &Server, state: &str) -> f64 {
@@ -43,6 +44,20 @@ async fn a_nats_server_that_runs_what_is_stored_is_in_sync() {
     assert!(cluster.primary.http.metric("reconcile_oldest_sweep_timestamp_seconds", "").await > 0.0);
     assert_eq!(cluster.primary.http.metric("accounts_behind", "").await, 0.0);
     assert!(cluster.primary.http.metric("in_force_duration_seconds_count", "").await >= 1.0);
+    // The API says the same, and in the form that it describes.
+    let document = Document::of(&cluster.primary.http).await;
+    document.check("/servers", &report);
+    cluster.complete(&account).await;
+    let shown = cluster.primary.http.get(&format!("/api/v1/accounts/{}", account.key())).await.expect(200).json();
+    document.check("/accounts/{key}", &shown);
+    let told = cluster.primary.http.get(&page(&account)).await.expect(200).json();
+    for fact in ["account", "serial", "iat", "identity", "committed_at", "announced_at", "complete", "silent"] {
+        assert_eq!(shown["delivery"][fact], told[fact], "{fact}");
+    }
+    assert_eq!(shown["delivery"]["servers"].as_array().unwrap().len(), 3);
+    let status = cluster.primary.http.get("/api/v1/status").await.expect(200).json();
+    document.check("/status", &status);
+    assert_eq!(status["nats"], json!({ "configured": true, "connected": true }));
 }
 
 #[tokio::test]

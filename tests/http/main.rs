@@ -5,6 +5,7 @@
 mod support;
 
 mod activations;
+mod api;
 mod connections;
 mod http_contract;
 mod letter;

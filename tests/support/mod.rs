@@ -19,6 +19,7 @@ pub(crate) mod http;
 pub(crate) mod login;
 pub(crate) mod mint;
 pub(crate) mod nats_server;
+pub(crate) mod openapi;
 pub(crate) mod ports;
 pub(crate) mod proxy;
 pub(crate) mod server;

@@ -1,6 +1,7 @@
 //! The JSON form of what a follower reports about itself, and of the list of those that did.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::config::is_name;
 use crate::feed::{Chain, Head, Session, parse_hex};
@@ -68,7 +69,7 @@ pub struct Lowest {
 }
 
 /// A replica by its names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Named {
     /// Its id, 32 hexadecimal digits.
     pub id: String,
@@ -220,7 +221,7 @@ fn is_word(text: &str, longest: usize) -> bool {
 }
 
 /// The replicas that a server knows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct FollowersPage {
     /// The session of the history that this server has, 32 hexadecimal digits; `null`: it has none yet.
     pub session: Option<String>,
@@ -241,7 +242,7 @@ pub struct FollowersPage {
 }
 
 /// A replica that is known.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct FollowerStatus {
     /// Its id, 32 hexadecimal digits.
     pub id: String,

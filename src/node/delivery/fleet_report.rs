@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::compared::Match;
 use super::fleet::{Difference, ServerStanding};
@@ -20,7 +21,7 @@ const MAX_LISTED: usize = 1000;
 const WAY_OUT: &str = "push a JWT with \"conn\": 0, see that it is in force, then delete the account";
 
 /// All nats-servers that are known.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct FleetReport {
     /// Whether what they run is compared with the store.
     pub compared: bool,
@@ -34,7 +35,7 @@ pub struct FleetReport {
 }
 
 /// One nats-server.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ServerReport {
     /// The id that it made at its start.
     pub id: String,
@@ -73,7 +74,7 @@ pub struct ServerReport {
 }
 
 /// The operator JWT that a nats-server runs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct OperatorReport {
     /// Its issue time, unix seconds.
     pub iat: i64,
@@ -82,7 +83,7 @@ pub struct OperatorReport {
 }
 
 /// One account at one nats-server.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct AccountReport {
     /// The account.
     pub account: String,
@@ -117,7 +118,7 @@ pub struct AccountReport {
 }
 
 /// A nats-server that is gone without a word.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SilentReport {
     /// The id that it made at its start.
     pub id: String,

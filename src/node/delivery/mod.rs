@@ -26,6 +26,7 @@ pub use book::FETCH_TIMEOUT;
 pub use compare::Compare;
 pub use compared::{Compared, Gone, Loaded, Match, Runs};
 pub use fleet::{Difference, OperatorThere, ServerStanding};
+pub use fleet_report::FleetReport;
 pub use live::{Claim, not_live};
 pub use propagation::{AnnounceState, Propagation, ServerReceipt, Silent};
 pub use receipts::{DeliveryProgress, Receipts};

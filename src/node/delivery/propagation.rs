@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Announcement, Delivery, DeliveryProgress, Match, Receipt, ReplicaStand, Runs, Server};
 use crate::clock;
@@ -14,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::journal::Fact;
 
 /// The way of one change to the nats-servers. Its JSON form is what clients are shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Propagation {
     /// The account.
     pub account: String,
@@ -50,7 +51,7 @@ pub struct Propagation {
 }
 
 /// What is known of a change at a nats-server.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct ServerReceipt {
     /// The id that it made at its start.
     pub id: String,
@@ -86,7 +87,7 @@ pub struct ServerReceipt {
 }
 
 /// A version that a nats-server runs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RunningJwt {
     /// Issue time, unix seconds.
     pub iat: i64,
@@ -101,7 +102,7 @@ impl From<Runs> for RunningJwt {
 }
 
 /// A nats-server of which nothing is known.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Silent {
     /// The id that it made at its start.
     pub id: String,
@@ -110,7 +111,7 @@ pub struct Silent {
 }
 
 /// A replica that has not confirmed a change.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ReplicaBehind {
     /// Its id, 32 hexadecimal digits.
     pub id: String,

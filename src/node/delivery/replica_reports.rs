@@ -75,8 +75,8 @@ impl Node {
         }
     }
 
-    /// Where this server is in its history.
-    fn here(&self) -> Option<Head> {
+    /// Where this server is in its history. `None`: it has none.
+    pub fn here(&self) -> Option<Head> {
         match self.feed() {
             Feed::Open(changes) => Some(changes.head()),
             Feed::NotYet | Feed::None => None,

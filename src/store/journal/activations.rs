@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::super::error::StoreError;
 use super::head::Row;
+use super::listed::HeadChange;
 use super::read::JournalReader;
 use super::transaction::{Record, Transaction};
 use super::write::{CommitError, Outcome};
@@ -13,6 +14,7 @@ use crate::feed::digest::Toggle;
 use crate::feed::{Content, Subject, SubjectKind};
 use crate::gate::{Activation, ActivationRefusal, Ordering, Refusal, Standing, Via};
 use crate::jwt::HashId;
+use crate::key::AccountKey;
 
 /// An activation as the journal holds it.
 #[derive(Debug, Clone)]
@@ -155,6 +157,29 @@ impl JournalReader {
             self.unusable(&format!("the stored activation {id} is damaged: its bytes do not match their digest"))
         })?;
         Ok(Some(StoredActivation { activation: Arc::new(activation), serial }))
+    }
+
+    /// The activations of an account after one of them, in the order of their hashes, each with the change that brought it.
+    /// Blocks for a query.
+    pub fn activations_of(
+        &self,
+        account: &AccountKey,
+        after: Option<&HashId>,
+        limit: usize,
+    ) -> Result<Vec<(HashId, HeadChange)>, StoreError> {
+        self.read_bulk(|connection| {
+            let after: &[u8] = after.map_or(&[], |id| id.raw());
+            connection
+                .prepare_cached(
+                    "SELECT a.key, c.serial, c.at, c.via
+                     FROM activation a JOIN head h ON h.kind = ?1 AND h.key = a.key JOIN change c ON c.id = h.row
+                     WHERE a.account = ?2 AND a.key > ?3 ORDER BY a.key LIMIT ?4",
+                )?
+                .query_map(params![SubjectKind::Activation, account.raw(), after, limit], |row| {
+                    Ok((HashId::from_raw(row.get(0)?), HeadChange::read(row, 1)?))
+                })?
+                .collect()
+        })
     }
 
     /// Activations that expired before `now`, in unix seconds, and whose texts are still kept. Looks at every activation.

@@ -8,7 +8,7 @@
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
 //! | its file | [`open`], [`mend`], [`files`], [`checkpoint`], [`index`], [`pool`], [`lacking`] |
 //! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
-//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`] |
+//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`], [`listed`] |
 //! | reading the file of another process | [`foreign`], [`progress`] |
 //!
 //! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
@@ -33,6 +33,7 @@ mod index;
 mod keys;
 pub(crate) mod lacking;
 mod leaves;
+mod listed;
 mod mend;
 mod nats_servers;
 mod notes;
@@ -70,6 +71,7 @@ pub use effect::{AccountNow, Currency, Effect};
 pub use foreign::{StoredAccount, account_in, operator_in, role_of, trust_in};
 pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;
+pub use listed::{AccountHead, HeadChange, HeadState, HeadTexts, HeadVersion};
 pub use mend::Mended;
 pub use nats_servers::{NatsServer, NatsServerChange};
 pub use notes::Notes;

@@ -1,0 +1,132 @@
+//! The parameters of a request, read strictly: one that is unknown, given twice or unreadable is an error, because a client
+//! would take the answer for what it asked for.
+
+use actix_web::HttpRequest;
+use actix_web::web::Query;
+
+use super::cursor::Cursor;
+use super::refused::Refused;
+use crate::calendar;
+use crate::config::parse_seconds;
+use crate::excerpt::excerpt;
+
+/// Items of a page, unless the client says otherwise, and at most.
+const LIMIT: usize = 100;
+const MOST: usize = 1000;
+
+/// The parameters of a request.
+#[derive(Debug)]
+pub(super) struct Ask(Vec<(String, String)>);
+
+/// Where a duration leads to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Direction {
+    /// So long from now.
+    Ahead,
+    /// So long ago.
+    Ago,
+}
+
+impl Ask {
+    /// Reads the query of a request to a route that knows these parameters.
+    pub(super) fn of(request: &HttpRequest, known: &[&str]) -> Result<Self, Refused> {
+        let query = request.uri().query().unwrap_or_default();
+        let given = Query::<Vec<(String, String)>>::from_query(query)
+            .map_err(|_| Refused::parameters("the query of the URL cannot be decoded"))?
+            .into_inner();
+        for (place, (name, _)) in given.iter().enumerate() {
+            if !known.contains(&&**name) {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let name = excerpt(name).to_string();
+                return Err(Refused::parameters(format!(
+                    "there is no parameter {name:?}\nthe parameters of this route are: {known}"
+                )));
+            }
+            if given[..place].iter().any(|(before, _)| before == name) {
+                return Err(Refused::parameters(format!("the parameter {name} is given twice\nonce is expected")));
+            }
+        }
+        Ok(Self(given))
+    }
+
+    /// The value of a parameter.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(found, _)| found == name).map(|(_, value)| &**value)
+    }
+
+    /// How many items a page may have.
+    pub(super) fn limit(&self) -> Result<usize, Refused> {
+        let Some(text) = self.get("limit") else { return Ok(LIMIT) };
+        let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+        limit.ok_or_else(|| Refused::parameter("limit", text, "a number from 1 to 1000"))
+    }
+
+    /// After which item a page begins; `None`: at the beginning.
+    pub(super) fn cursor(&self, of: Cursor) -> Result<Option<[u8; 32]>, Refused> {
+        let Some(text) = self.get("cursor") else { return Ok(None) };
+        let item = of.item(text);
+        item.map(Some).ok_or_else(|| Refused::parameter("cursor", text, "the member next of a page of this list"))
+    }
+
+    /// A serial.
+    pub(super) fn serial(&self, name: &str) -> Result<Option<u64>, Refused> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let serial = text.parse().ok().filter(|serial| *serial > 0);
+        serial.map(Some).ok_or_else(|| Refused::parameter(name, text, "the serial of a version"))
+    }
+
+    /// A moment, unix seconds; `now` likewise.
+    pub(super) fn moment(&self, name: &str, direction: Direction, now: i64) -> Result<Option<i64>, Refused> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let example = "a moment such as 2026-11-24T07:05:12Z, unix seconds, or a time such as 30d or 12h";
+        moment(text, direction, now).map(Some).ok_or_else(|| Refused::parameter(name, text, example))
+    }
+}
+
+fn moment(text: &str, direction: Direction, now: i64) -> Option<i64> {
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    // A plus that is not escaped is a space in a query.
+    if let Some(seconds) = calendar::rfc3339_seconds(&text.replace(' ', "+")) {
+        return Some(seconds);
+    }
+    let time = i64::try_from(parse_seconds(text)?.as_secs()).ok()?;
+    match direction {
+        Direction::Ahead => now.checked_add(time),
+        Direction::Ago => now.checked_sub(time),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_in_every_form() {
+        let now = 1_795_503_912;
+        for (text, ahead, ago) in [
+            ("0", Some(0), Some(0)),
+            ("-5", Some(-5), Some(-5)),
+            ("1795503912", Some(now), Some(now)),
+            ("2026-11-24T07:05:12Z", Some(now), Some(now)),
+            ("2026-11-24T08:05:12.9+01:00", Some(now), Some(now)),
+            ("2026-11-24T08:05:12 01:00", Some(now), Some(now)),
+            ("30d", Some(now + 30 * 86_400), Some(now - 30 * 86_400)),
+            ("1h30m", Some(now + 5400), Some(now - 5400)),
+            ("", None, None),
+            ("soon", None, None),
+            ("30", Some(30), Some(30)),
+            ("5y", None, None),
+            ("-5d", None, None),
+            ("2026-11-24", None, None),
+            ("2026-13-24T07:05:12Z", None, None),
+            ("99999999999999999999", None, None),
+            ("999999999999999999d", None, None),
+            ("1e999d", None, None),
+        ] {
+            assert_eq!(moment(text, Direction::Ahead, now), ahead, "{text}");
+            assert_eq!(moment(text, Direction::Ago, now), ago, "{text}");
+        }
+    }
+}

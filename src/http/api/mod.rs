@@ -1,0 +1,78 @@
+//! The API for people's tools: JSON under `/api/v1/`, described by `/api/v1/openapi.json` and `docs/api.md`.
+//!
+//! It only reads. Times in claims (`iat`, `exp`) are unix seconds, times of this server unix milliseconds. Every refusal is a
+//! problem document.
+
+mod accounts;
+mod activations;
+mod ask;
+mod cursor;
+mod openapi;
+mod operator;
+mod refused;
+mod route;
+mod shown;
+mod status;
+mod versions;
+
+use actix_web::{HttpRequest, HttpResponse};
+use tokio::time::timeout;
+
+use super::digests::TURN;
+use super::peer::Client;
+use super::turns::Turn;
+use super::{Shared, caching};
+use crate::node::Upstream;
+
+pub(super) use route::ApiRoute;
+
+use ask::Ask;
+use refused::Refused;
+
+/// The answer to `GET` and `HEAD`.
+pub(super) async fn get(request: &HttpRequest, shared: &Shared, route: ApiRoute<'_>) -> HttpResponse {
+    let answered = match route {
+        ApiRoute::Accounts => accounts::list(request, shared).await,
+        ApiRoute::Account(key) => accounts::one(request, shared, key).await,
+        ApiRoute::Versions(key) => versions::list(request, shared, key).await,
+        ApiRoute::Version(key, serial) => versions::one(request, shared, key, serial).await,
+        ApiRoute::Diff(key) => versions::diff(request, shared, key).await,
+        ApiRoute::Activations => activations::list(request, shared).await,
+        ApiRoute::Operator => operator::get(request, shared).await,
+        ApiRoute::Replicas => status::replicas(request, shared).await,
+        ApiRoute::Servers => servers(request, shared).await,
+        ApiRoute::Status => status::get(request, shared).await,
+        ApiRoute::OpenApi => openapi::get(request, shared).await,
+    };
+    let mut response = answered.unwrap_or_else(|refused| refused.respond(request));
+    caching::primary_age(response.headers_mut(), shared.node.upstream().and_then(Upstream::primary_age));
+    response
+}
+
+async fn servers(request: &HttpRequest, shared: &Shared) -> Result<HttpResponse, Refused> {
+    Ask::of(request, &[])?;
+    Ok(super::servers::get(request, shared).await)
+}
+
+/// A turn at what reads much.
+async fn turn(request: &HttpRequest, shared: &Shared) -> Result<Turn, Refused> {
+    match timeout(TURN, shared.scarce.lists.take(Client::of(request, shared), 1)).await {
+        Ok(Ok(turn)) => Ok(turn),
+        Ok(Err(_)) | Err(_) => Err(Refused::busy()),
+    }
+}
+
+/// Hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+/// An expiry as it is shown: absent if there is none.
+fn expiry(exp: i64) -> Option<i64> {
+    Some(exp).filter(|exp| *exp != 0)
+}
+
+/// A serial as it is shown. Upstream may not have ordered the change yet.
+fn serial(serial: u64) -> Option<u64> {
+    Some(serial).filter(|serial| *serial != 0)
+}

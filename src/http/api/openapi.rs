@@ -1,0 +1,198 @@
+//! `GET /api/v1/openapi.json`: the API for programs that make clients of it. The schemas are those of the types that the
+//! answers are made from.
+
+use std::sync::LazyLock;
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+use super::super::Shared;
+use super::super::problem::Problem;
+use super::accounts::{AccountList, AccountPage};
+use super::activations::ActivationList;
+use super::ask::Ask;
+use super::operator::OperatorStatus;
+use super::refused::Refused;
+use super::shown;
+use super::status::ServerStatus;
+use super::versions::{VersionDiff, VersionList, VersionPage};
+use crate::feed::wire::FollowersPage;
+use crate::node::FleetReport;
+
+/// What the answers are made from.
+#[derive(OpenApi)]
+#[openapi(components(schemas(
+    AccountList,
+    AccountPage,
+    VersionList,
+    VersionPage,
+    VersionDiff,
+    ActivationList,
+    OperatorStatus,
+    FollowersPage,
+    FleetReport,
+    ServerStatus,
+    Problem
+)))]
+struct Schemas;
+
+/// A parameter of a query: its name, its type, and what it does.
+type Parameter = (&'static str, &'static str, &'static str);
+
+/// A route.
+struct Described {
+    path: &'static str,
+    summary: &'static str,
+    parameters: &'static [Parameter],
+    /// The schema of the answer; empty: any object.
+    answer: &'static str,
+    /// Whether the answer has an entity tag.
+    is_tagged: bool,
+}
+
+const LIMIT: Parameter = ("limit", "integer", "items of a page: 1 to 1000, by default 100");
+const CURSOR: Parameter = ("cursor", "string", "the member next of the page before");
+
+const ROUTES: [Described; 11] = [
+    Described {
+        path: "/accounts",
+        summary: "Accounts in the order of their keys. A page is read in a bounded time: it may be short and still have a next one",
+        parameters: &[
+            LIMIT,
+            CURSOR,
+            ("name", "string", "a pattern of the whole name, with * and ?, in either case; or the key of an account"),
+            (
+                "state",
+                "string",
+                "states, with commas between them: live, expired, withheld, deleted, removed; by default the first three",
+            ),
+            ("expires_before", "string", "a moment (RFC 3339 or unix seconds), or a time from now such as 30d"),
+            ("changed_since", "string", "a moment (RFC 3339 or unix seconds), or a time ago such as 12h"),
+        ],
+        answer: "AccountList",
+        is_tagged: false,
+    },
+    Described {
+        path: "/accounts/{key}",
+        summary: "All that is known of an account",
+        parameters: &[],
+        answer: "AccountPage",
+        is_tagged: true,
+    },
+    Described {
+        path: "/accounts/{key}/versions",
+        summary: "The stored versions of an account, newest first",
+        parameters: &[LIMIT, CURSOR],
+        answer: "VersionList",
+        is_tagged: true,
+    },
+    Described {
+        path: "/accounts/{key}/versions/{serial}",
+        summary: "A version of an account with its text",
+        parameters: &[],
+        answer: "VersionPage",
+        is_tagged: true,
+    },
+    Described {
+        path: "/accounts/{key}/diff",
+        summary: "What differs between two versions of an account, claim by claim and in words",
+        parameters: &[
+            ("from", "integer", "the serial of the earlier version; by default the version before the later one"),
+            ("to", "integer", "the serial of the later version; by default the newest one"),
+        ],
+        answer: "VersionDiff",
+        is_tagged: true,
+    },
+    Described {
+        path: "/activations",
+        summary: "The activations that an account issued, in the order of their hashes",
+        parameters: &[("account", "string", "the key of the account; required"), LIMIT, CURSOR],
+        answer: "ActivationList",
+        is_tagged: false,
+    },
+    Described {
+        path: "/operator",
+        summary: "The operator JWT in force, its chain, and withdrawn keys",
+        parameters: &[],
+        answer: "OperatorStatus",
+        is_tagged: true,
+    },
+    Described {
+        path: "/replicas",
+        summary: "The replicas that follow this server",
+        parameters: &[],
+        answer: "FollowersPage",
+        is_tagged: false,
+    },
+    Described {
+        path: "/servers",
+        summary: "What each nats-server runs, compared with what is stored: on the primary",
+        parameters: &[],
+        answer: "FleetReport",
+        is_tagged: false,
+    },
+    Described {
+        path: "/status",
+        summary: "How this server is",
+        parameters: &[],
+        answer: "ServerStatus",
+        is_tagged: false,
+    },
+    Described { path: "/openapi.json", summary: "This document", parameters: &[], answer: "", is_tagged: true },
+];
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let paths: Map<String, Value> = ROUTES.iter().map(|route| (route.path.to_owned(), route.described())).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "nats-account-server",
+            "description": "The API that reads. Times in claims (iat, exp) are unix seconds, times of the server unix milliseconds.",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "/api/v1" }],
+        "paths": paths,
+        "components": Schemas::openapi().components,
+    })
+});
+
+pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> Result<HttpResponse, Refused> {
+    Ask::of(request, &[])?;
+    Ok(shown::tagged(request, shared, &*DOCUMENT).await)
+}
+
+impl Described {
+    fn described(&self) -> Value {
+        let parameter = |place: &str, name: &str, of: &str, description: &str, is_required: bool| {
+            json!({
+                "name": name, "in": place, "required": is_required, "description": description, "schema": { "type": of },
+            })
+        };
+        let in_path = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let parameters: Vec<Value> = in_path
+            .map(|name| {
+                let (of, text) =
+                    if name == "key" { ("string", "the key of the account") } else { ("integer", "the serial") };
+                parameter("path", name, of, text, true)
+            })
+            .chain(
+                self.parameters.iter().map(|(name, of, text)| parameter("query", name, of, text, *name == "account")),
+            )
+            .collect();
+        let schema = match self.answer {
+            "" => json!({ "type": "object" }),
+            name => json!({ "$ref": format!("#/components/schemas/{name}") }),
+        };
+        let problem = json!({ "$ref": "#/components/schemas/Problem" });
+        let mut responses = json!({
+            "200": { "description": "the answer", "content": { "application/json": { "schema": schema } } },
+            "default": { "description": "a problem", "content": { "application/problem+json": { "schema": problem } } },
+        });
+        if self.is_tagged {
+            responses["304"] = json!({ "description": "it is what the client has, as If-None-Match says" });
+        }
+        json!({ "get": { "summary": self.summary, "parameters": parameters, "responses": responses } })
+    }
+}

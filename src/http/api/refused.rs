@@ -1,0 +1,104 @@
+//! Why a request of the API is refused.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+
+use super::super::{Shared, reply};
+use crate::excerpt::excerpt;
+use crate::key::AccountKey;
+use crate::node::{LookupError, StoreError, Upstream};
+
+/// A refusal: it becomes a problem document.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: StatusCode,
+    /// One of a small fixed set.
+    code: &'static str,
+    message: String,
+    /// When to come again, seconds.
+    retry: Option<&'static str>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), retry: None }
+    }
+
+    /// A parameter that cannot be used. `expected`: what can.
+    pub(super) fn parameter(name: &str, found: &str, expected: &str) -> Self {
+        let message = format!("the parameter {name} is {:?}\n{expected} is expected", excerpt(found).to_string());
+        Self::new(StatusCode::BAD_REQUEST, "bad_parameter", message)
+    }
+
+    /// Parameters that cannot be used for another reason.
+    pub(super) fn parameters(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_parameter", message)
+    }
+
+    /// Nothing is known of an account.
+    pub(super) fn unknown_account(key: &AccountKey) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_account", format!("nothing is stored of account {key}"))
+    }
+
+    /// A version of an account that is not stored. `what`: which one, and why.
+    pub(super) fn unknown_version(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_version", what)
+    }
+
+    /// There is no operator.
+    pub(super) fn no_operator() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no_operator", "no operator is configured on this server")
+    }
+
+    /// This is a cache.
+    pub(super) fn cache(shared: &Shared) -> Self {
+        let primary = shared.node.upstream().map(Upstream::primary).unwrap_or_default();
+        let message = format!("a cache may lack accounts, and keeps no history\nask its primary, at {primary}");
+        Self::new(StatusCode::NOT_FOUND, "cache", message)
+    }
+
+    /// Too many requests of this kind are being answered.
+    pub(super) fn busy() -> Self {
+        let message = "too many requests that read much are being answered\ntry again";
+        Self { retry: Some("2"), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message) }
+    }
+
+    /// What is stored could not be looked up.
+    pub(super) fn lookup(error: &LookupError) -> Self {
+        if error.is_importing() {
+            let message = format!("{}\ntry again", error.for_clients());
+            return Self { retry: Some("1"), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_yet", message) };
+        }
+        tracing::error!("cannot answer a request of the API: {error}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.for_clients())
+    }
+
+    /// The journal failed.
+    pub(super) fn store(error: StoreError) -> Self {
+        Self::lookup(&error.into())
+    }
+
+    /// A thread that was to answer is lost.
+    pub(super) fn lost() -> Self {
+        Self::store(StoreError::Closed)
+    }
+
+    pub(super) fn respond(&self, request: &HttpRequest) -> HttpResponse {
+        let mut response = HttpResponseBuilder::new(self.status);
+        if let Some(seconds) = self.retry {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        let mut response = reply::reasoned(request, &mut response, self.status, &self.message, self.code);
+        if self.status.is_server_error() {
+            // It is logged where it happens.
+            reply::give_reason(&mut response, "");
+        }
+        response
+    }
+}
+
+/// The account that a path names.
+pub(super) fn account(key: &str) -> Result<AccountKey, Refused> {
+    AccountKey::parse(key)
+        .map_err(|error| Refused::new(StatusCode::NOT_FOUND, "bad_key", format!("the path names no account\n{error}")))
+}
