@@ -3,7 +3,6 @@
 //! The primary is honest: it commits in order, its feed brings every change once, and an answer is what it held when it
 //! was asked or later. Hints are not honest: any version is heard at any time.
 
-mod evicted;
 mod model;
 mod plays;
 mod stale;
