@@ -7,7 +7,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
-use super::meant;
+use super::{meant, request_id};
 use crate::excerpt::excerpt_of;
 use crate::key::seed;
 use crate::node::StoreError;
@@ -77,6 +77,7 @@ fn worded(
         let message = message.trim_end();
         let (title, detail) = message.split_once('\n').unwrap_or((message, ""));
         let mut problem = json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
+        problem["request_id"] = (*request_id::of(request)).into();
         if !detail.is_empty() {
             problem["detail"] = detail.trim().into();
         }
@@ -104,6 +105,9 @@ pub(super) fn try_later(request: &HttpRequest, status: StatusCode, seconds: &str
 pub(super) fn not_saved(request: &HttpRequest, what: &str, why: &StoreError) -> HttpResponse {
     let message = format!("{what}\n{}", why.for_clients());
     if why.is_importing() {
+        return try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
+    }
+    if why.is_unaudited() {
         return try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
     }
     let status = if why.is_full() { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };
