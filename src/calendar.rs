@@ -69,6 +69,12 @@ pub fn rfc3339_nanos(at: SystemTime) -> String {
     format!("{}T{}.{:09}Z", moment.date(), moment.time(), moment.nanos)
 }
 
+/// A Unix time in milliseconds, as RFC 3339 has it: `2026-11-23T23:50:56.236Z`.
+pub fn rfc3339_millis(millis: i64) -> String {
+    let moment = Moment::at(millis.div_euclid(1000));
+    format!("{}T{}.{:03}Z", moment.date(), moment.time(), millis.rem_euclid(1000))
+}
+
 /// A moment as nats-server logs it, to the microsecond: `2026/11/23 23:50:56.236792`.
 pub fn log_time(at: SystemTime) -> String {
     let moment = Moment::of(at);

@@ -12,8 +12,8 @@
 //! * **2: [`gate`]** is the one way in. It admits a token (signature, operator, claims, time) and rules its order
 //!   (newer never yields to older). Only the gate makes an [`gate::Entry`], so nothing else can be stored or served.
 //!   Next to it, [`folder`] reads, writes, watches and locks folders of JWT files.
-//! * **3: [`feed`]** is the order of changes: sessions, serials, a hash chain, and their form on the wire. [`upstream`], one
-//!   floor up, is the client of other account servers.
+//! * **3: [`feed`]** is the order of changes: sessions, serials, a hash chain, and their form on the wire. [`audit`], next
+//!   to it, writes the audit log. [`upstream`], one floor up, is the client of other account servers.
 //! * **4: [`store`]** has the journal, in SQLite: of a primary, and of a replica.
 //! * **5: [`node`]** is the port: what the edges can ask, and what the roles implement.
 //! * **6: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers while the primary is
@@ -28,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod backoff;
 pub mod backup;
 pub mod calendar;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
+use super::audit::AuditArgs;
 use super::backup::BackupArgs;
 use super::check::CheckArgs;
 use super::completions::CompletionsArgs;
@@ -74,6 +75,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Set the operator's JWT by hand, with the server stopped
     Operator(OperatorArgs),
+    /// Verify an audit log
+    Audit(AuditArgs),
     /// Print the effective configuration as a JSON configuration file
     Config(ConfigArgs),
     /// Print a completion script for a shell

@@ -1,6 +1,7 @@
 //! What the program does: serve, and the other commands.
 
 pub mod args;
+pub mod audit;
 pub mod backup;
 pub mod check;
 mod checks;
@@ -54,6 +55,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Some(Command::Restore(args)) => restore::run(&settings(&cli)?, args),
         Some(Command::Promote(args)) => promote::run(&settings(&cli)?, args),
         Some(Command::Operator(args)) => operator::run(&settings(&cli)?, args),
+        Some(Command::Audit(args)) => audit::run(args),
         Some(Command::Config(args)) => config::run(&loaded(&cli)?, args),
         Some(Command::Completions(args)) => {
             completions::run(args, args::definition());

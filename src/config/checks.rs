@@ -1,7 +1,9 @@
 //! Checks that need all settings together.
 
 use super::error::ConfigError;
-use super::settings::{ClientAuth, Http, HttpTls, PackResponder, ReplicaMode, ResolverMode, Settings, Tls};
+use super::settings::{
+    Audit, AuditFailure, ClientAuth, Http, HttpTls, PackResponder, ReplicaMode, ResolverMode, Settings, Tls,
+};
 use super::urls;
 
 /// Refuses settings that contradict each other.
@@ -35,6 +37,7 @@ pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(
     }
     signing(settings, warnings);
     import_from(settings, warnings);
+    audit(settings, warnings);
     if settings.is_replica() && settings.store.nsc.is_some() {
         return Err(ConfigError::Conflict(
             "replicas cannot be run in NSC mode: remove store.nsc or primary".to_owned(),
@@ -169,6 +172,20 @@ fn import_from(settings: &Settings, warnings: &mut Vec<String>) {
     };
     if store.import_from.is_some() {
         warnings.push(format!("store.import_from has no effect, because {reason}"));
+    }
+}
+
+/// Whether the settings of the audit log have an effect.
+fn audit(settings: &Settings, warnings: &mut Vec<String>) {
+    let Audit { path, on_failure } = &settings.audit;
+    if settings.is_replica() && path.is_some() {
+        warnings.push(
+            "audit.path has no effect, because this server is a replica: its primary decides about changes, and audits them"
+                .to_owned(),
+        );
+    }
+    if path.is_none() && *on_failure == AuditFailure::Refuse {
+        warnings.push("audit.on_failure has no effect, because audit.path is not set".to_owned());
     }
 }
 

@@ -42,8 +42,8 @@ pub use load::Overrides;
 pub use nats_conf::{NatsConf, SyntaxError};
 pub use secret::Secret;
 pub use settings::{
-    ClientAuth, Http, HttpLimits, HttpTls, Log, LogFormat, LogLevel, Nats, PackResponder, Replica, ReplicaMode,
-    ReplicaWrites, ResolverMode, Settings, Store, Tls,
+    Audit, AuditFailure, ClientAuth, Http, HttpLimits, HttpTls, Log, LogFormat, LogLevel, Nats, PackResponder, Replica,
+    ReplicaMode, ReplicaWrites, ResolverMode, Settings, Store, Tls,
 };
 pub use token_source::{SystemAccount, TokenSource};
 pub(crate) use units::parse_seconds;

@@ -155,6 +155,8 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("log.time", Bool, &[("logging.time", Same)]),
     key("log.colors", Bool, &[("logging.colors", Same)]),
     key("log.pid", Bool, &[("logging.pid", Same)]),
+    key("audit.path", Text, &[]),
+    key("audit.on_failure", Choice(&["continue", "refuse"]), &[]),
 ];
 
 /// Keys that are known and do nothing, with the reason.

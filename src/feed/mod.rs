@@ -32,7 +32,7 @@ pub use ring::{Catchup, Link, Ring};
 use sha2::{Digest as _, Sha256};
 pub use subject::{Subject, SubjectKind};
 
-use crate::gate::{Activation, Digest, Entry, Identity, OperatorChain, Position, Tombstone, Via};
+use crate::gate::{Activation, Actor, Digest, Entry, Identity, OperatorChain, Position, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -164,6 +164,8 @@ pub struct Change {
     pub at: i64,
     /// The path on which it came.
     pub via: Via,
+    /// Who sent it to this server. Known only while the change is fresh, and it does not travel.
+    pub actor: Actor,
     /// What it does.
     pub content: Content,
 }

@@ -62,7 +62,7 @@ pub use operator_change::OperatorChange;
 pub use operator_refusal::OperatorRefusal;
 pub use order::{Held, MOST_IN_ONE_SECOND, Ordering, Tie};
 pub use refusal::Refusal;
-pub use sender::{Actor, Sender};
+pub use sender::{Actor, Client, Sender};
 pub use trust::{Trust, TrustError};
 pub use version::{Deletion, Position, Version};
 pub use via::Via;

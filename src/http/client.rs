@@ -7,13 +7,15 @@
 use std::iter::Rev;
 use std::net::{IpAddr, Ipv4Addr};
 use std::slice::Iter;
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderValue, X_FORWARDED_FOR};
 use ipnet::IpNet;
 
-use super::Shared;
-use crate::gate::{Actor, Sender, Via};
+use super::connection::Shown;
+use super::{Shared, request_id};
+use crate::gate::{Actor, Client, Sender, Via};
 
 /// Entries that are read of a chain of addresses. The last address found counts if there are more.
 const MAX_HOPS: usize = 16;
@@ -31,7 +33,11 @@ pub(super) fn address(request: &HttpRequest, shared: &Shared) -> IpAddr {
 
 /// The sender of a change, as the journal remembers it.
 pub(super) fn actor(request: &HttpRequest, shared: &Shared) -> Actor {
-    Some(address(request, shared).to_string().into())
+    Some(Arc::new(Client {
+        address: address(request, shared).to_string().into(),
+        tls: request.conn_data::<Shown>().map(|shown| shown.0.clone()),
+        request_id: Some(request_id::of(request)),
+    }))
 }
 
 /// The same, with the path.

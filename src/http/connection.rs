@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -10,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::places::{ConnectionPlace, TakenPlace};
+use crate::tls::subject;
 
 /// What the framework reads requests from and writes answers to.
 #[derive(Debug)]
@@ -27,6 +29,10 @@ pub(super) enum ClientStream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// The subject and the fingerprint of the certificate that a client showed.
+#[derive(Debug, Clone)]
+pub(super) struct Shown(pub(super) Arc<str>);
+
 impl Connection {
     pub(super) const fn new(stream: ClientStream, taken: TakenPlace) -> Self {
         Self { stream, taken }
@@ -35,6 +41,13 @@ impl Connection {
     /// Its place.
     pub(super) const fn place(&self) -> &Rc<ConnectionPlace> {
         self.taken.place()
+    }
+
+    /// What the client showed of itself. It was verified in the handshake.
+    pub(super) fn shown(&self) -> Option<Shown> {
+        let ClientStream::Tls(stream) = &self.stream else { return None };
+        let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+        Some(Shown(subject(certificate).into()))
     }
 }
 

@@ -12,8 +12,9 @@ use crate::excerpt::MAX_EXCERPT;
 /// Methods that a page may use.
 const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
 /// Headers of answers that a page may read, besides those that it always may.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("ETag, Age, Location, Retry-After, Nas-Receipts, Nas-Primary-Age, Nas-Announced");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "ETag, Age, Location, Retry-After, Nas-Receipts, Nas-Primary-Age, Nas-Announced, X-Request-Id",
+);
 const ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
 const ASKED: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers");

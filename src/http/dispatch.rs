@@ -17,7 +17,7 @@ use super::route::{Route, decoded};
 use super::writes::{self, WriteRoute};
 use super::{
     Shared, Worker, account, activations, ahead, api, changes, client, digests, followers, held, help, history, keys,
-    mark, meant, miss, operator, pack, private, propagation, redirect, reply, status,
+    mark, meant, miss, operator, pack, private, propagation, redirect, reply, request_id, status,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -38,6 +38,11 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
             if let Some(started) = timed {
                 worker.shared.node.metrics().get_duration.observe(started.elapsed().as_secs_f64());
             }
+            if failed(&response) {
+                request_id::echo(&request, response.headers_mut(), true);
+            } else {
+                request_id::echo_given(&request, response.headers_mut());
+            }
             log(&request, &worker.shared, response.status());
             worker.mark.put(response.headers_mut());
             return Either::Left(ready(parting(response, &worker.shared)));
@@ -54,6 +59,7 @@ fn log(request: &HttpRequest, shared: &Shared, status: StatusCode) {
     tracing::debug!(
         status = status.as_u16(),
         client = %client::address(request, shared),
+        request_id = request_id::known(request).as_deref(),
         "{} {}",
         excerpt_of(request.method().as_str(), MAX_METHOD),
         excerpt(request.uri().path())
@@ -89,6 +95,8 @@ async fn slow(
     }
     mark::name_upstream(response.headers_mut(), &shared.node);
     shared.mark.put(response.headers_mut());
+    let failed = failed(&response);
+    request_id::echo(&request, response.headers_mut(), failed);
     let label = route.label();
     let why = response.extensions_mut().remove::<Rejection>();
     if let Some(why) = why {
@@ -99,6 +107,10 @@ async fn slow(
     metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
     log(&request, &shared, response.status());
     held::until_sent(parting(response, &shared), in_flight)
+}
+
+fn failed(response: &HttpResponse) -> bool {
+    response.status().is_client_error() || response.status().is_server_error()
 }
 
 /// Before the process ends, every answer ends its connection, so that the client moves elsewhere. A connection that is idle

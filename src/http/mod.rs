@@ -45,6 +45,7 @@ mod query;
 mod redirect;
 mod rejections;
 mod reply;
+mod request_id;
 mod route;
 mod scarce;
 mod servers;
@@ -199,6 +200,9 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
                 .expect(move |request| bodies::expected(request, expecting.clone()))
                 .on_connect_ext(|connection: &Connection, data| {
                     data.insert(connection.place().clone());
+                    if let Some(shown) = connection.shown() {
+                        data.insert(shown);
+                    }
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
             Accept { http, tls: tls.clone(), shared: shared.clone() }

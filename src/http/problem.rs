@@ -21,6 +21,9 @@ pub(super) struct Problem {
     status: u16,
     /// What is wrong with this request, and what to do.
     detail: String,
+    /// The id of the request, as in the header `X-Request-Id` and in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_id: Option<String>,
 }
 
 impl Problem {
@@ -34,6 +37,7 @@ impl Problem {
             title: title(code, status),
             status: status.as_u16(),
             detail: lines.collect::<Vec<_>>().join(": "),
+            request_id: None,
         }
     }
 }

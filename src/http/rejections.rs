@@ -9,7 +9,7 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 
 use super::reply::Rejection;
-use super::{Shared, client};
+use super::{Shared, client, request_id};
 use crate::excerpt::{excerpt, excerpt_of};
 use crate::throttle::ThrottleBy;
 
@@ -58,6 +58,7 @@ impl Rejections {
         let text = why.text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ");
         tracing::warn!(
             path = %excerpt(request.uri().path()), client = %client, status = status.as_u16(), reason = why.reason,
+            request_id = &*request_id::of(request),
             "rejected {} from {client}: {}{held_back}",
             excerpt_of(request.method().as_str(), MAX_METHOD), excerpt_of(&text, MAX_TEXT),
         );

@@ -7,8 +7,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
-use super::meant;
 use super::problem::{self, Problem};
+use super::{meant, request_id};
 use crate::excerpt::excerpt_of;
 use crate::key::seed;
 use crate::node::StoreError;
@@ -86,13 +86,15 @@ fn worded(
 ) -> HttpResponse {
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     if problem::is_api(request) {
-        let problem = Problem::new(status, reason, message);
+        let mut problem = Problem::new(status, reason, message);
+        problem.request_id = Some((*request_id::of(request)).into());
         return response.insert_header(PROBLEM).body(serde_json::to_string(&problem).unwrap_or_default());
     }
     if accepts_json(request) {
         let message = message.trim_end();
         let (title, detail) = message.split_once('\n').unwrap_or((message, ""));
         let mut problem = json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
+        problem["request_id"] = (*request_id::of(request)).into();
         if !detail.is_empty() {
             problem["detail"] = detail.trim().into();
         }
@@ -120,6 +122,9 @@ pub(super) fn try_later(request: &HttpRequest, status: StatusCode, seconds: &str
 pub(super) fn not_saved(request: &HttpRequest, what: &str, why: &StoreError) -> HttpResponse {
     let message = format!("{what}\n{}", why.for_clients());
     if why.is_importing() {
+        return try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
+    }
+    if why.is_unaudited() {
         return try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
     }
     let status = if why.is_full() { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };

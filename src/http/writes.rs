@@ -6,7 +6,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::route::Route;
-use super::{Shared, activations, client, operator, propagation, push, reply};
+use super::{Shared, activations, client, operator, propagation, push, reply, request_id};
 use crate::excerpt::MAX_EXCERPT;
 use crate::gate::Refusal;
 use crate::jwt::given;
@@ -129,14 +129,14 @@ async fn forward(
     let write = Write {
         target,
         query: request.uri().query().map(str::to_owned),
-        headers: headers_to_pass(request),
+        headers: headers_to_pass(request).into_iter().chain(request_id::to_pass(request)).collect(),
         body: body.bytes.clone(),
         wait: wait.unwrap_or_default(),
     };
     Ok(match way.forward(&write).await {
         Ok(answer) => relayed(answer),
         Err(error) => {
-            tracing::warn!("{target} could not be forwarded: {error}");
+            tracing::warn!(request_id = &*request_id::of(request), "{target} could not be forwarded: {error}");
             failed(request, &error)
         }
     })

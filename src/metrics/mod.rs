@@ -283,6 +283,32 @@ metrics! { make:
         "Reloads without a restart, by what was reloaded and by result: ok or failed",
         &["what", "result"],
     )?;
+    pub audit_lines: IntCounterVec = make.counters(
+        "audit_lines_total",
+        "Lines of the audit log that are on disk, by outcome: committed, rejected, or note about the log itself",
+        &["outcome"],
+    )?;
+    pub audit_lost: IntCounter = make.counter(
+        "audit_lost_total",
+        "Rejected attempts without a line in the audit log, because there were too many; a later line has their number",
+    )?;
+    pub audit_failures: IntCounter = make.counter(
+        "audit_failures_total",
+        "Attempts to write the audit log that failed",
+    )?;
+    pub audit_failing: IntGauge = make.gauge("audit_failing", "1 while the audit log cannot be written")?;
+    pub audit_broken: IntCounter = make.counter(
+        "audit_broken_total",
+        "Times that the audit log was not as this server wrote it, so that a new chain began",
+    )?;
+    pub audit_head_seq: IntGauge = make.gauge(
+        "audit_head_seq",
+        "Number of the last line of the audit log; 0: none was written since the start",
+    )?;
+    pub audit_last_write: IntGauge = make.gauge(
+        "audit_last_write_timestamp_seconds",
+        "When lines were last written to the audit log, unix time; 0: not since the start",
+    )?;
     certificate_expiry: IntGaugeVec = make.gauges(
         "tls_certificate_expiry_timestamp_seconds",
         "When a certificate expires, unix time, by the section that names it",

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Backend, Node, Role, WriteError};
 use crate::gate::{
-    Activation, Actor, Entry, Held, Judged, OperatorChange, Position, Refusal, Sender, SentFor, Tombstone, Trust, Via,
+    Activation, Actor, Entry, Held, Judged, OperatorChange, Position, Refusal, Sender, SentFor, Tombstone, Trust,
 };
 use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
@@ -41,13 +41,18 @@ pub trait Ledger: Backend {
     fn held<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Result<Held, StoreError>>;
 
     /// Passes an account JWT through the gate: the first step of a submission.
-    fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Arc<Entry>, CommitError>;
+    fn admit(&self, token: &[u8], expected: Option<&AccountKey>, sender: &Sender) -> Result<Arc<Entry>, CommitError>;
 
     /// Gives an admitted JWT its place in the order of changes: the second step.
     fn enqueue(&self, entry: Arc<Entry>, sender: Sender) -> BoxFuture<'_, Result<Committing, CommitError>>;
 
     /// Waits until it is durable: the third step.
-    fn submitted(&self, entry: Arc<Entry>, committing: Committing) -> BoxFuture<'_, Result<Submitted, CommitError>>;
+    fn submitted(
+        &self,
+        entry: Arc<Entry>,
+        committing: Committing,
+        sender: Sender,
+    ) -> BoxFuture<'_, Result<Submitted, CommitError>>;
 
     /// Applies a delete request: durable when this returns. The flag says whether anything changed.
     fn delete<'a>(

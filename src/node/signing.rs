@@ -120,11 +120,12 @@ impl Node {
     /// signs it first.
     pub async fn push(&self, token: &[u8], key: &AccountKey, actor: Actor) -> Result<Pushed, WriteError> {
         let ledger = self.writable()?;
-        let admitted = ledger.admit(token, Some(key), Via::Post).map_err(WriteError::from);
+        let sender = Sender::new(Via::Post, actor);
+        let admitted = ledger.admit(token, Some(key), &sender).map_err(WriteError::from);
         if let (Some(signing), Err(WriteError::Refused(refusal @ Refusal::IssuerKind { .. }))) =
             (&self.signing, &admitted)
         {
-            let result = self.have_signed(ledger, signing, token, (key, actor)).await;
+            let result = self.have_signed(ledger, signing, token, (key, sender.actor)).await;
             if let Err(WriteError::Sign(SignError::Issuer { .. })) = &result {
                 self.metrics.refused(Via::Post, refusal);
             }
@@ -134,7 +135,7 @@ impl Node {
         if let Err(error) = &admitted {
             self.count(Via::Post, Err(error));
         }
-        Ok(Pushed::Taken(self.enqueue(admitted?, Sender::new(Via::Post, actor)).await?.outcome(self).await?))
+        Ok(Pushed::Taken(self.enqueue(admitted?, sender).await?.outcome(self).await?))
     }
 
     /// Requests that wait for an answer of the signing service.

@@ -121,7 +121,7 @@ pub struct Write {
     pub target: ForwardTarget,
     /// The query of its URL, as it came.
     pub query: Option<String>,
-    /// The headers that came with it, of those that [`Write::HEADERS`] names, in lower case.
+    /// The headers that came with it, of those that [`Write::HEADERS`] names, and the ids of the request, in lower case.
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The token.
     pub body: Bytes,

@@ -67,16 +67,16 @@ impl WriteError {
 #[derive(Debug)]
 pub struct Submitting {
     entry: Arc<Entry>,
-    via: Via,
+    sender: Sender,
     committing: Committing,
 }
 
 impl Submitting {
     /// Waits until it is durable, refused, or has failed.
     pub async fn outcome(self, node: &Node) -> Result<Submitted, WriteError> {
-        let Self { entry, via, committing } = self;
-        let submitted = node.writable()?.submitted(entry, committing).await;
-        node.submitted(submitted.map_err(Into::into), via)
+        let Self { entry, sender, committing } = self;
+        let submitted = node.writable()?.submitted(entry, committing, sender.clone()).await;
+        node.submitted(submitted.map_err(Into::into), &sender)
     }
 }
 
@@ -89,33 +89,41 @@ impl Node {
         sender: impl Into<Sender>,
     ) -> Result<Submitted, WriteError> {
         let sender = sender.into();
-        let entry = self.admit(token, expected, sender.via)?;
+        let entry = self.admit(token, expected, &sender)?;
         self.enqueue(entry, sender).await?.outcome(self).await
     }
 
     /// Passes an account JWT through the gate, the first step of [`Node::submit`]. Takes about 60 µs of the caller's thread.
-    pub fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Arc<Entry>, WriteError> {
-        let admitted = self.writable()?.admit(token, expected, via);
-        admitted.map_err(|error| self.failed(error, via))
+    pub fn admit(
+        &self,
+        token: &[u8],
+        expected: Option<&AccountKey>,
+        sender: &Sender,
+    ) -> Result<Arc<Entry>, WriteError> {
+        let admitted = self.writable()?.admit(token, expected, sender);
+        admitted.map_err(|error| self.failed(error, sender.via))
     }
 
     /// Gives an admitted JWT its place in the order of changes, the second step of [`Node::submit`]: those that are called
     /// one after another are committed in this order.
     pub async fn enqueue(&self, entry: Arc<Entry>, sender: impl Into<Sender>) -> Result<Submitting, WriteError> {
         let sender = sender.into();
-        let via = sender.via;
-        let committing = self.writable()?.enqueue(entry.clone(), sender).await;
-        let committing = committing.map_err(|error| self.failed(error, via))?;
-        Ok(Submitting { entry, via, committing })
+        let committing = self.writable()?.enqueue(entry.clone(), sender.clone()).await;
+        let committing = committing.map_err(|error| self.failed(error, sender.via))?;
+        Ok(Submitting { entry, sender, committing })
     }
 
     /// Counts and logs what a submission came to.
-    pub(super) fn submitted(&self, result: Result<Submitted, WriteError>, via: Via) -> Result<Submitted, WriteError> {
-        self.count(via, result.as_ref().map(|_| ()));
+    pub(super) fn submitted(
+        &self,
+        result: Result<Submitted, WriteError>,
+        sender: &Sender,
+    ) -> Result<Submitted, WriteError> {
+        self.count(sender.via, result.as_ref().map(|_| ()));
         let submitted = result?;
         if submitted.changed {
-            let entry = &submitted.entry;
-            tracing::info!(account = %entry.key(), iat = entry.iat(), via = via.label(), "updated JWT for account - {}", entry.called());
+            let (entry, via) = (&submitted.entry, sender.via.label());
+            tracing::info!(account = %entry.key(), iat = entry.iat(), via, request_id = sender.request_id(), "updated JWT for account - {}", entry.called());
         }
         Ok(submitted)
     }
@@ -151,7 +159,7 @@ impl Node {
         sender: impl Into<Sender>,
     ) -> Result<SubmittedActivation, WriteError> {
         let sender = sender.into();
-        let via = sender.via;
+        let (via, actor) = (sender.via, sender.actor.clone());
         let result = self.writable()?.submit_activation(token, sent_for, sender).await.map_err(Into::into);
         self.count(via, result.as_ref().map(|_| ()));
         let submitted = result?;
@@ -160,6 +168,7 @@ impl Node {
             tracing::info!(
                 account = %activation.account(),
                 via = via.label(),
+                request_id = actor.as_ref().and_then(|client| client.request_id.as_deref()),
                 "updated activation JWT - {}-{} - {:?}",
                 short(&activation.issuer().text()),
                 short(activation.importer()),
@@ -219,7 +228,7 @@ impl Node {
             Ok(()) => self.metrics().accepted(via),
             Err(WriteError::Refused(refusal)) => self.metrics().refused(via, refusal),
             // Nothing was to be committed yet.
-            Err(WriteError::Failed(error)) if error.is_importing() => {}
+            Err(WriteError::Failed(error)) if error.is_importing() || error.is_unaudited() => {}
             Err(WriteError::Failed(_)) => self.metrics().commit_failures.inc(),
             // Nothing was submitted, or it is counted where it is judged.
             Err(WriteError::ReadOnly(_) | WriteError::Folder | WriteError::Withholds { .. } | WriteError::Sign(_)) => {}

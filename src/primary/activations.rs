@@ -75,7 +75,18 @@ impl Primary {
         sent_for: SentFor<'_>,
         sender: impl Into<Sender>,
     ) -> Result<SubmittedActivation, CommitError> {
-        let Sender { via, actor } = sender.into();
+        let sender = sender.into();
+        let submitted = self.submit_activation_from(token, sent_for, &sender).await;
+        submitted.inspect_err(|error| self.audit_activation(token, error, &sender))
+    }
+
+    async fn submit_activation_from(
+        self: &Arc<Self>,
+        token: &[u8],
+        sent_for: SentFor<'_>,
+        sender: &Sender,
+    ) -> Result<SubmittedActivation, CommitError> {
+        let via = sender.via;
         let unproven = self.gate.read_activation(token, sent_for, via, clock::unix_seconds())?;
         if self.imports_activation_before(via) {
             let id = *unproven.id();
@@ -86,8 +97,11 @@ impl Primary {
             None => self.lookup(unproven.account()).await.map_err(Arc::new)?,
         };
         let activation = prove(unproven, account)?;
-        let outcome = self.journal.commit_by(self.write(&activation, via), actor).await?;
-        Ok(SubmittedActivation { activation, changed: split(outcome).0 })
+        self.may_commit()?;
+        let (changed, serial) =
+            split(self.journal.commit_by(self.write(&activation, via), sender.actor.clone()).await?);
+        self.audited(serial).await?;
+        Ok(SubmittedActivation { activation, changed })
     }
 
     /// As [`Primary::submit_activation`], on a thread that may be blocked.
@@ -106,6 +120,7 @@ impl Primary {
             None => self.lookup_blocking(unproven.account()).map_err(Arc::new)?,
         };
         let activation = prove(unproven, account)?;
+        self.may_commit()?;
         let outcome = self.journal.commit_blocking(self.write(&activation, via))?;
         Ok(SubmittedActivation { activation, changed: split(outcome).0 })
     }

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::feed::Subject;
 use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
 use crate::gate::operator::Way;
-use crate::gate::{Actor, Entry, Held, Judged, OperatorChange, Sender, SentFor, Tombstone, Trust, Via};
+use crate::gate::{Actor, Entry, Held, Judged, OperatorChange, Sender, SentFor, Tombstone, Trust};
 use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
@@ -183,16 +183,21 @@ impl Ledger for Arc<Primary> {
         Primary::held(self, key).boxed()
     }
 
-    fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Arc<Entry>, CommitError> {
-        Primary::admit(self, token, expected, via)
+    fn admit(&self, token: &[u8], expected: Option<&AccountKey>, sender: &Sender) -> Result<Arc<Entry>, CommitError> {
+        Primary::admit_from(self, token, expected, sender)
     }
 
     fn enqueue(&self, entry: Arc<Entry>, sender: Sender) -> BoxFuture<'_, Result<Committing, CommitError>> {
         Primary::enqueue(self, entry, sender).boxed()
     }
 
-    fn submitted(&self, entry: Arc<Entry>, committing: Committing) -> BoxFuture<'_, Result<Submitted, CommitError>> {
-        Primary::submitted(self, entry, committing).boxed()
+    fn submitted(
+        &self,
+        entry: Arc<Entry>,
+        committing: Committing,
+        sender: Sender,
+    ) -> BoxFuture<'_, Result<Submitted, CommitError>> {
+        async move { Primary::submitted(self, entry, committing, &sender).await }.boxed()
     }
 
     fn delete<'a>(

@@ -24,6 +24,7 @@ impl Primary {
     /// Compares the JWTs of a peer with the stored ones, and stores what is newer: durable when this returns. One verdict for
     /// each, in order.
     pub async fn merge(self: &Arc<Self>, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<PackVerdict>, CommitError> {
+        self.may_commit()?;
         let keys: Vec<_> = offers.iter().map(|(key, _)| *key).collect();
         self.import_before(&keys, Via::Pack).await?;
         let primary = self.clone();

@@ -10,6 +10,7 @@
 //! The folder of tokens follows the journal ([`directory`]), and what others do to its files is imported.
 
 mod activations;
+mod audit;
 mod backend;
 mod bodies;
 mod directory;
@@ -39,6 +40,7 @@ pub use progress::ScanProgress;
 pub use setup::Setup;
 pub use source::Source;
 
+use crate::audit::AuditLog;
 use crate::clock;
 use crate::feed::Ring;
 use crate::folder::FolderLock;
@@ -80,6 +82,7 @@ pub struct Primary {
     operator_edited: Notify,
     /// How far the token folder has followed the journal, if it is ours to write.
     writer_progress: OnceLock<Arc<WriterProgress>>,
+    audit: Option<Arc<AuditLog>>,
     _locks: Vec<FolderLock>,
 }
 
@@ -101,13 +104,23 @@ impl Primary {
         let activations = Arc::new(ActivationCache::new(for_activations, setup.activations_per_account));
         let readers = std::thread::available_parallelism().map_or(2, usize::from) * 2;
         let options = Options::primary(journal, setup.history, readers);
-        let followers = (bodies.clone(), activations.clone());
+        let audit = match &setup.audit {
+            Some((audit, metrics)) => AuditLog::open(audit, setup.state().as_deref(), metrics.clone())?.map(Arc::new),
+            None => None,
+        };
+        let followers = (bodies.clone(), activations.clone(), audit.clone());
         let journal = Journal::open_under(&options, gate.clone(), move |changes, _| {
             for change in changes {
                 followers.0.follow(change);
                 followers.1.follow(change);
             }
+            if let Some(audit) = &followers.2 {
+                audit::tell(audit, changes);
+            }
         })?;
+        if let Some(audit) = &audit {
+            audit.follow(Box::new(audit::JournalSource(journal.reader().clone())))?;
+        }
         let (operator_begun, first) = operator::begin(&journal, &gate, setup.change_operator.as_ref())?;
         let operator_turn = Mutex::new(first);
         let session = journal.head().session.0;
@@ -128,6 +141,7 @@ impl Primary {
             seam: Seam::default(),
             history_age: setup.history_age,
             activation_files: setup.activation_files,
+            audit,
             _locks: locks,
         })
     }
@@ -162,9 +176,13 @@ impl Primary {
         self.journal.notes()
     }
 
-    /// Ends the journal after what is queued is committed. Later writes fail.
+    /// Ends the journal after what is queued is committed, and then the audit log. Later writes fail.
     pub async fn close(&self) {
         self.journal.close().await;
+        if let Some(audit) = self.audit.clone() {
+            // If its thread is lost, the next start writes the lines.
+            let _ = tokio::task::spawn_blocking(move || audit.close()).await;
+        }
     }
 
     /// The latest changes, and the place to wait for more.
@@ -208,16 +226,18 @@ impl Primary {
     ) -> Result<Submitted, CommitError> {
         let entry = self.admit(token, expected, via)?;
         let committing = self.enqueue(entry.clone(), via.into()).await?;
-        self.submitted(entry, committing).await
+        self.submitted(entry, committing, &via.into()).await
     }
 
     /// As [`Primary::submit`], on a thread that may be blocked.
     fn submit_blocking(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Submitted, CommitError> {
-        let entry = self.admit(token, expected, via)?;
+        let entry = self.admit_from(token, expected, &via.into())?;
+        self.may_commit()?;
         if self.imports_before(via) {
             self.import_places(std::slice::from_ref(entry.key())).map_err(Arc::new)?;
         }
-        let outcome = self.journal.commit_blocking(Write::Put(entry.clone(), via))?;
+        let outcome = self.journal.commit_blocking(Write::Put(entry.clone(), via));
+        let outcome = outcome.inspect_err(|error| self.audit_put(&entry, error, &via.into()))?;
         Ok(self.committed(entry, outcome))
     }
 
@@ -226,15 +246,35 @@ impl Primary {
         Ok(Arc::new(self.gate.admit(token, expected, via, clock::unix_seconds())?))
     }
 
+    /// The same, of an attempt that the audit log tells if it is rejected.
+    fn admit_from(
+        &self,
+        token: &[u8],
+        expected: Option<&AccountKey>,
+        sender: &Sender,
+    ) -> Result<Arc<Entry>, CommitError> {
+        let admitted = self.admit(token, expected, sender.via);
+        admitted.inspect_err(|error| self.audit_token(token, error, sender))
+    }
+
     /// The second step: what is enqueued first is committed first.
     pub async fn enqueue(self: &Arc<Self>, entry: Arc<Entry>, sender: Sender) -> Result<Committing, CommitError> {
+        self.may_commit()?;
         self.import_before(std::slice::from_ref(entry.key()), sender.via).await?;
         self.journal.enqueue_by(Write::Put(entry, sender.via), sender.actor).await
     }
 
     /// The third step: durable when this returns.
-    pub async fn submitted(&self, entry: Arc<Entry>, committing: Committing) -> Result<Submitted, CommitError> {
-        Ok(self.committed(entry, committing.outcome().await?))
+    pub async fn submitted(
+        &self,
+        entry: Arc<Entry>,
+        committing: Committing,
+        sender: &Sender,
+    ) -> Result<Submitted, CommitError> {
+        let outcome = committing.outcome().await.inspect_err(|error| self.audit_put(&entry, error, sender))?;
+        let submitted = self.committed(entry, outcome);
+        self.audited(submitted.position.serial).await?;
+        Ok(submitted)
     }
 
     fn committed(&self, entry: Arc<Entry>, outcome: Outcome) -> Submitted {
@@ -251,23 +291,37 @@ impl Primary {
         expected: Option<&AccountKey>,
         sender: impl Into<Sender>,
     ) -> Result<(Arc<Tombstone>, bool), CommitError> {
-        let Sender { via, actor } = sender.into();
+        let sender = sender.into();
+        let deleted = self.delete_from(request, expected, &sender).await;
+        deleted.inspect_err(|error| self.audit_delete(request, error, &sender))
+    }
+
+    async fn delete_from(
+        self: &Arc<Self>,
+        request: &[u8],
+        expected: Option<&AccountKey>,
+        sender: &Sender,
+    ) -> Result<(Arc<Tombstone>, bool), CommitError> {
+        let via = sender.via;
         let tombstone = Arc::new(self.gate.admit_delete(request, via, clock::unix_seconds())?);
         if let Some(expected) = expected
             && !tombstone.keys().contains(expected)
         {
             return Err(Refusal::DeleteElsewhere(*expected).into());
         }
+        self.may_commit()?;
         self.import_before(tombstone.keys(), via).await?;
         // The names are gone with the accounts.
         let accounts: Vec<_> = tombstone.keys().iter().map(|key| self.called(key)).collect();
-        let outcome = self.journal.commit_by(Write::Delete(tombstone.clone(), via), actor).await?;
-        let changed = split(outcome).0;
+        let outcome = self.journal.commit_by(Write::Delete(tombstone.clone(), via), sender.actor.clone()).await?;
+        let (changed, serial) = split(outcome);
         if changed {
             for account in &accounts {
-                tracing::info!(account = %account.key(), via = via.label(), "deleted account {account}");
+                let (account_key, request_id) = (account.key(), sender.request_id());
+                tracing::info!(account = %account_key, via = via.label(), request_id, "deleted account {account}");
             }
         }
+        self.audited(serial).await?;
         Ok((tombstone, changed))
     }
 }

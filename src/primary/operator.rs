@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Primary;
+use super::{Primary, split};
 use crate::clock;
 use crate::gate::operator::{Begun, Way, begin as decide};
-use crate::gate::{Actor, Gate, OperatorChange, Refusal, Standing, Trust};
+use crate::gate::{Actor, Gate, OperatorChange, Refusal, Sender, Standing, Trust, Via};
 use crate::key::PublicKey;
 use crate::node::WriteError;
 use crate::store::StoreError;
@@ -88,6 +88,22 @@ impl Primary {
         withhold: Option<u64>,
         actor: Actor,
     ) -> Result<OperatorChange, WriteError> {
+        let (offered, sender) = (trust.clone(), Sender::new(Via::Post, actor));
+        let changed = self.set_operator_from(trust, way, withhold, &sender).await;
+        changed.inspect_err(|error| {
+            if way == Way::Post {
+                self.audit_operator(&offered, error, &sender);
+            }
+        })
+    }
+
+    async fn set_operator_from(
+        &self,
+        trust: Arc<Trust>,
+        way: Way,
+        withhold: Option<u64>,
+        sender: &Sender,
+    ) -> Result<OperatorChange, WriteError> {
         let _turn = self.operator_turn.lock().await;
         let before = Arc::clone(&self.gate.standing());
         let arrival = self.gate.arrival(way, clock::unix_seconds());
@@ -101,8 +117,11 @@ impl Primary {
         if withhold.is_some_and(|most| change.withheld > most) {
             return Err(WriteError::Withholds { would: change.withheld });
         }
-        self.journal.commit_by(Write::Operator(OperatorWrite::Offer(trust, arrival)), actor).await?;
+        self.may_commit()?;
+        let write = Write::Operator(OperatorWrite::Offer(trust, arrival));
+        let (_, serial) = split(self.journal.commit_by(write, sender.actor.clone()).await?);
         change.log();
+        self.audited(serial).await?;
         Ok(change)
     }
 

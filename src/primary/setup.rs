@@ -1,12 +1,14 @@
 //! How a primary is set up, and what of the file system it keeps to itself.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Source;
-use crate::config::Settings;
+use crate::config::{Audit, Settings};
 use crate::folder::{FolderLock, private};
 use crate::key::PublicKey;
+use crate::metrics::Metrics;
 use crate::store::{StoreError, journal};
 
 /// How a primary is set up.
@@ -30,6 +32,8 @@ pub struct Setup {
     pub activation_files: bool,
     /// The identity of another operator whose JWT may take the place of the one in the journal.
     pub change_operator: Option<PublicKey>,
+    /// The audit log, and where it is counted. Only a server has one: it also writes lines for what commands committed.
+    pub audit: Option<(Audit, Arc<Metrics>)>,
 }
 
 impl Setup {
@@ -46,6 +50,7 @@ impl Setup {
             activations_per_account: 3,
             activation_files: false,
             change_operator: None,
+            audit: None,
         }
     }
 
@@ -62,10 +67,12 @@ impl Setup {
             activations_per_account: store.activations_per_account,
             activation_files: store.activation_files,
             change_operator: settings.change_operator(),
+            audit: None,
         }
     }
 
-    fn state(&self) -> Option<PathBuf> {
+    /// The folder of the journal; `None` if it is in memory.
+    pub(super) fn state(&self) -> Option<PathBuf> {
         self.state_dir.clone().or_else(|| self.source.state_dir())
     }
 

@@ -2,8 +2,8 @@
 //! JWT in an nsc folder again whenever nsc writes it.
 //!
 //! The settings are loaded again with the same command line. A configuration that cannot be used changes nothing.
-//! Otherwise each part is applied on its own: the log level, the TLS files, the NATS credentials, the operator JWT, and a
-//! replica's access to its primary. A part that cannot be applied is reported and stays as it was. Each reload warns of
+//! Otherwise each part is applied on its own: the log level, the TLS files, the NATS credentials, the audit log, the operator
+//! JWT, and a replica's access to its primary. A part that cannot be applied is reported and stays as it was. Each reload warns of
 //! the changes that wait for a restart.
 
 use std::collections::BTreeMap;
@@ -111,6 +111,7 @@ impl Reload {
         live.https(&new);
         live.access(&new);
         live.creds(&new);
+        live.audit(&new);
         Some(new)
     }
 
@@ -149,6 +150,17 @@ impl Live {
         if let Some(nats) = self.node.nats() {
             nats.reload(new.nats.creds.clone());
             self.settings.nats.creds = new.nats.creds.clone();
+        }
+    }
+
+    /// The log may have been moved away, too.
+    fn audit(&mut self, new: &Settings) {
+        if let Role::Primary(primary) = &self.role
+            && let Some(audit) = primary.audit()
+        {
+            audit.set_on_failure(new.audit.on_failure);
+            audit.reopen();
+            self.settings.audit.on_failure = new.audit.on_failure;
         }
     }
 

@@ -26,7 +26,8 @@ impl Role {
     /// Opens the store of the role that the settings say.
     pub(super) fn open(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
         if !settings.is_replica() {
-            let setup = primary::Setup::of(settings);
+            let mut setup = primary::Setup::of(settings);
+            setup.audit = Some((settings.audit.clone(), metrics.clone()));
             tracing::info!("creating {}", setup.source);
             return Ok(Self::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::audit::{AuditError, Unaudited};
 use crate::folder::FolderError;
 
 /// A failure of the store: what could not be done, with which file.
@@ -30,6 +31,12 @@ pub enum StoreError {
     /// The journal's writer has ended.
     #[error("the journal is closed")]
     Closed,
+    /// The audit log cannot be used at all.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The change has no line in the audit log.
+    #[error(transparent)]
+    Unaudited(#[from] Unaudited),
 }
 
 impl StoreError {
@@ -65,13 +72,23 @@ impl StoreError {
         }
     }
 
+    /// Whether it only lacks a line in the audit log.
+    pub fn is_unaudited(&self) -> bool {
+        match self {
+            Self::Unaudited(_) => true,
+            Self::Shared(error) => error.is_unaudited(),
+            _ => false,
+        }
+    }
+
     /// The failure as the clients of this server may read it: anonymous ones, too. Where its files are, is only in the log.
     pub fn for_clients(&self) -> String {
         match self {
             Self::Sqlite { source, .. } => format!("the journal failed: {}{}", without_paths(source), remedy(source)),
             Self::Folder(error) => error.for_clients(),
             Self::Shared(error) => error.for_clients(),
-            Self::Importing | Self::SubFolderClosed | Self::Closed => self.to_string(),
+            Self::Audit(_) => "the audit log cannot be used; this server's log says why".to_owned(),
+            Self::Importing | Self::SubFolderClosed | Self::Closed | Self::Unaudited(_) => self.to_string(),
         }
     }
 

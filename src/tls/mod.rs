@@ -6,6 +6,7 @@
 //!
 //! Errors name the setting, the file, the problem, and what to do.
 
+mod der;
 mod error;
 pub mod explain;
 mod files;
@@ -13,6 +14,7 @@ mod not_after;
 mod own;
 mod server;
 mod snapshot;
+mod subject;
 
 pub use error::{Problem, TlsError};
 pub use files::{TlsFiles, TlsFilesUser};
@@ -20,6 +22,7 @@ pub use not_after::NotAfter;
 pub use own::client_of_own;
 pub use server::ServerTls;
 pub use snapshot::{TlsIdentity, TlsSnapshot};
+pub use subject::subject;
 
 /// The one provider of cryptography.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

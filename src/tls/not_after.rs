@@ -1,8 +1,8 @@
 //! When a certificate expires.
 //!
-//! This is one field near the beginning of a certificate (RFC 5280, section 4.1). So a few lines here replace a library
-//! for all of X.509.
+//! This is one field near the beginning of a certificate, which [`super::der`] finds.
 
+use super::der::{SEQUENCE, from_validity, take};
 use crate::calendar::day_begins;
 
 /// The moment at which a certificate expires.
@@ -14,26 +14,13 @@ pub struct NotAfter {
     pub day: String,
 }
 
-const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-/// `[0] EXPLICIT`: the version of a certificate, which the first version leaves out.
-const VERSION: u8 = 0xa0;
 
 impl NotAfter {
     /// Reads it from a certificate in DER. `None`: it has another form than certificates have.
     pub fn of(certificate: &[u8]) -> Option<Self> {
-        let (certificate, _) = take(certificate, SEQUENCE)?;
-        let (mut fields, _) = take(certificate, SEQUENCE)?;
-        if let Some((_, rest)) = take(fields, VERSION) {
-            fields = rest;
-        }
-        // Serial number, signature algorithm, issuer.
-        for tag in [INTEGER, SEQUENCE, SEQUENCE] {
-            (_, fields) = take(fields, tag)?;
-        }
-        let (validity, _) = take(fields, SEQUENCE)?;
+        let (validity, _) = take(from_validity(certificate)?, SEQUENCE)?;
         let (_not_before, rest) = take(validity, UTC_TIME).or_else(|| take(validity, GENERALIZED_TIME))?;
         match take(rest, UTC_TIME) {
             Some((text, _)) => {
@@ -58,26 +45,6 @@ impl NotAfter {
         let unix = day_begins(year, month, day)? + seconds;
         Some(Self { unix, day: format!("{year:04}-{month:02}-{day:02}") })
     }
-}
-
-/// The content of the element at the beginning, if it has this tag, and what follows it.
-fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (first, rest) = der.split_first()?;
-    if *first != tag {
-        return None;
-    }
-    let (length, rest) = rest.split_first()?;
-    let (length, rest) = match *length {
-        short @ 0..=0x7f => (usize::from(short), rest),
-        // How many bytes the length has; no certificate needs more than four.
-        long @ 0x81..=0x84 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
-            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
-        }
-        // 0x80 is a length that is not said, which DER does not have.
-        _ => return None,
-    };
-    rest.split_at_checked(length)
 }
 
 fn number(digits: &[u8]) -> Option<i64> {

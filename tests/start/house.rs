@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["generation", "excerpt", "metrics"],
     &["config", "jwt"],
     &["folder", "gate", "logging", "testkit", "tls"],
-    &["feed"],
+    &["audit", "feed"],
     &["upstream"],
     &["demo", "store"],
     &["node"],

@@ -1,5 +1,6 @@
 //! The settings of the server: every value is chosen, checked and parsed. Each section has a file of its own.
 
+mod audit;
 mod http;
 mod log;
 mod nats;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use audit::{Audit, AuditFailure};
 pub use http::{ClientAuth, Http, HttpLimits, HttpTls};
 pub use log::{Log, LogFormat, LogLevel};
 pub use nats::{Nats, PackResponder, ResolverMode};
@@ -46,6 +48,8 @@ pub struct Settings {
     pub replica: Replica,
     /// Log settings.
     pub log: Log,
+    /// The audit log.
+    pub audit: Audit,
 }
 
 impl Settings {

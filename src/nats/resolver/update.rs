@@ -98,7 +98,7 @@ fn read(resolver: &Arc<Resolver>, message: Message, room: OwnedSemaphorePermit) 
 /// Checks the JWT on a thread that may be busy.
 async fn admit(resolver: &Arc<Resolver>, update: Update) -> (Update, Result<Arc<Entry>, WriteError>) {
     let (node, token, named) = (resolver.node.clone(), update.token.clone(), update.named);
-    let admitted = tokio::task::spawn_blocking(move || node.admit(&token, named.as_ref(), Via::Update)).await;
+    let admitted = tokio::task::spawn_blocking(move || node.admit(&token, named.as_ref(), &Via::Update.into())).await;
     let closed = |_| WriteError::Failed(Arc::new(StoreError::Closed));
     (update, admitted.map_err(closed).flatten())
 }

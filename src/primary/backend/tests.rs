@@ -6,7 +6,7 @@ use nkeys::KeyPair;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::gate::{Gate, Trust};
+use crate::gate::{Gate, Trust, Via};
 use crate::node::{ActivationAnswer, Node, NodeParts, OldText};
 use crate::primary::schedules::{AskedAccount, FilePlace, Scene};
 use crate::primary::{self, Source};

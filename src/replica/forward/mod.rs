@@ -30,6 +30,15 @@ const MAX_RECEIPTS: usize = 1 << 20;
 /// The time limit of the primary, on top of the wait for receipts. It may wait for its disk or a signing service.
 const MARGIN: Duration = Duration::from_secs(10);
 
+/// The headers of the client that are sent on.
+const PASSED_ON: [header::HeaderName; 5] = [
+    header::ACCEPT,
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::HeaderName::from_static("x-request-id"),
+    header::HeaderName::from_static("traceparent"),
+];
+
 /// The headers of the primary that are returned.
 const PASSED_BACK: [header::HeaderName; 5] = [
     header::CONTENT_TYPE,
@@ -100,7 +109,7 @@ impl Forwarding {
         let lost = |reason: String| ForwardError::Lost { primary: server.shown().to_owned(), reason };
         let (method, path) = write.path();
         let mut headers = HeaderMap::new();
-        for name in [header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE] {
+        for name in PASSED_ON {
             for value in write.values(name.as_str()) {
                 let mut value = HeaderValue::from_bytes(value).map_err(|error| lost(error.to_string()))?;
                 value.set_sensitive(name == header::AUTHORIZATION);

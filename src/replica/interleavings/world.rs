@@ -226,8 +226,8 @@ impl World {
             }
         };
         let serial = self.head.serial + 1;
-        let change =
-            crate::feed::Change { serial, chain: Chain::default(), at: clock::unix_millis(), via: Via::Feed, content };
+        let (chain, at) = (Chain::default(), clock::unix_millis());
+        let change = crate::feed::Change { serial, chain, at, via: Via::Feed, actor: None, content };
         let item = Item::from(&change);
         let (operation, digest) = item.link().expect("well formed");
         let chain = self.head.chain.next(serial, operation, &digest);

@@ -114,7 +114,7 @@ impl RawChange {
                 Content::Operator(Arc::new(chain))
             }
         };
-        Some(Change { serial: self.serial, chain: self.chain, at: self.at, via: self.via, content })
+        Some(Change { serial: self.serial, chain: self.chain, at: self.at, via: self.via, actor: None, content })
     }
 }
 

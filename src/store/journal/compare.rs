@@ -95,6 +95,7 @@ impl JournalReader {
                 chain: Chain::default(),
                 at: 0,
                 via: Via::Upstream,
+                actor: None,
                 content: Content::Operator(Arc::from(chain)),
             })),
             FoundDifference::Lost(key) => {

@@ -187,6 +187,7 @@ mod tests {
                 chain: crate::feed::Chain::default(),
                 at: 0,
                 via: crate::gate::Via::EditedFile,
+                actor: None,
                 content: removed,
             },
             9,

@@ -8,7 +8,7 @@
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
 //! | its file | [`open`], [`mend`], [`files`], [`checkpoint`], [`index`], [`pool`], [`lacking`] |
 //! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
-//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`], [`listed`] |
+//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`audited`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`], [`listed`] |
 //! | reading the file of another process | [`foreign`], [`progress`] |
 //!
 //! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
@@ -20,6 +20,7 @@
 
 mod accounts;
 mod activations;
+mod audited;
 pub(crate) mod change;
 mod checkpoint;
 mod compare;
@@ -67,6 +68,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
+pub use audited::AuditedChange;
 pub use effect::{AccountNow, Currency, Effect};
 pub use foreign::{StoredAccount, account_in, operator_in, role_of, trust_in};
 pub use history::{Fact, StoredVersion};

@@ -165,6 +165,7 @@ impl<'c> Transaction<'c> {
             chain: head.chain,
             at: record.at,
             via: record.via,
+            actor: self.actor.clone(),
             content,
         }));
         Ok(id)
@@ -209,7 +210,7 @@ impl<'c> Transaction<'c> {
                 chain,
                 record.body,
                 Toggle::encode(record.toggles),
-                self.actor.as_deref(),
+                self.actor.as_ref().map(|client| &*client.address),
             ])?;
         if let Some(body) = record.body {
             self.weigh(weight_of(body.len()).cast_signed());

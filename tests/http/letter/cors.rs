@@ -31,7 +31,7 @@ pub(crate) fn rows() -> Vec<Row> {
             .tells(ALLOWED, PAGE)
             .tells(
                 "access-control-expose-headers",
-                "ETag, Age, Location, Retry-After, Nas-Receipts, Nas-Primary-Age, Nas-Announced",
+                "ETag, Age, Location, Retry-After, Nas-Receipts, Nas-Primary-Age, Nas-Announced, X-Request-Id",
             ),
         Row::get("the page reads an error", "/jwt/v1/accounts/{unknown}", 404)
             .on(On::ReadOnly)
