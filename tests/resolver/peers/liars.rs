@@ -130,12 +130,12 @@ async fn a_pack_that_does_not_end_is_bounded() {
     let bulk = line(&account, &"x".repeat(1_000_000));
     let started = Instant::now();
     let mut sent = 0;
-    while started.elapsed() < Duration::from_secs(4) && sent < 3000 {
+    // A slow machine takes longer for what is too much.
+    while sent <= 320 || (started.elapsed() < Duration::from_secs(4) && sent < 3000) {
         responder.client.publish(request.reply.clone().unwrap(), bulk.clone()).await.unwrap();
         responder.client.flush().await.unwrap();
         sent += 1;
     }
-    assert!(sent > 300, "only {sent} MB");
     assert_eq!(fleet.held(&account).await, jwt);
     let more = (fleet.primary.peak_memory() - before) >> 20;
     assert!(more < 400, "{sent} MB made it grow by {more} MB");
