@@ -54,7 +54,7 @@ pub struct Rejected {
     pub what: What,
     /// The path on which it came.
     pub via: &'static str,
-    /// Who sent it, if that is known.
+    /// The sender, if that is known.
     pub sender: Actor,
 }
 

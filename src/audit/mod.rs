@@ -124,7 +124,7 @@ impl AuditLog {
         waited.unwrap_or_else(|_| Err("the disk does not answer".into())).map_err(Unaudited::After)
     }
 
-    /// Opens the file anew, as after a rotation.
+    /// Opens the file again, as after a rotation.
     pub fn reopen(&self) {
         self.shared.reopen();
     }

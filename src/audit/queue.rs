@@ -55,7 +55,7 @@ impl Queue {
         (self.waiting.iter().take(limit).cloned().collect(), self.lost)
     }
 
-    /// So many of the first ones have their lines, and so many others were counted in a line.
+    /// `count` of the first ones have their lines, and `lost` others were counted in a line.
     pub(super) fn written(&mut self, count: usize, lost: u64) {
         let written: usize =
             self.waiting.drain(..count.min(self.waiting.len())).map(|rejected| weight(&rejected)).sum();

@@ -229,10 +229,10 @@ mod tests {
         assert_eq!(edit(&|lines| lines.swap(2, 3)), Some(3));
         assert_eq!(edit(&|lines| lines[4].truncate(30)), Some(5));
         assert_eq!(edit(&|lines| lines[5] = String::new()), Some(6));
-        let mut anew = Lines::after(end, 0);
-        anew.note(&Note { note: "broken", detail: String::new(), position: None, is_first: true }, 0);
-        let anew = String::from_utf8(anew.bytes).unwrap().trim_end().to_owned();
-        assert_eq!(edit(&|lines| lines.push(anew.clone())), Some(7), "another chain is told");
+        let mut again = Lines::after(end, 0);
+        again.note(&Note { note: "broken", detail: String::new(), position: None, is_first: true }, 0);
+        let again = String::from_utf8(again.bytes).unwrap().trim_end().to_owned();
+        assert_eq!(edit(&|lines| lines.push(again.clone())), Some(7), "another chain is told");
         // A whole file is missing.
         let (second, end) = log(end, 2);
         let (third, _) = log(end, 2);

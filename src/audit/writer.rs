@@ -29,7 +29,7 @@ const GROUP: u64 = 512;
 const LOOK: Duration = Duration::from_secs(1);
 /// The time between two lines that say that the log cannot be written.
 const COMPLAINTS: Duration = Duration::from_secs(60);
-/// Who may read the log: its owner.
+/// Only its owner may read the log.
 const MODE: u32 = 0o600;
 
 /// The open log.

@@ -164,7 +164,7 @@ pub struct Change {
     pub at: i64,
     /// The path on which it came.
     pub via: Via,
-    /// Who sent it to this server. Known only while the change is fresh, and it does not travel.
+    /// The sender, to this server. Known only while the change is fresh, and it does not travel.
     pub actor: Actor,
     /// What it does.
     pub content: Content,

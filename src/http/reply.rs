@@ -121,10 +121,7 @@ pub(super) fn try_later(request: &HttpRequest, status: StatusCode, seconds: &str
 /// A change that the store failed to make. `what` is the first line of the message.
 pub(super) fn not_saved(request: &HttpRequest, what: &str, why: &StoreError) -> HttpResponse {
     let message = format!("{what}\n{}", why.for_clients());
-    if why.is_importing() {
-        return try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
-    }
-    if why.is_unaudited() {
+    if why.is_importing() || why.is_unaudited() {
         return try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
     }
     let status = if why.is_full() { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };

@@ -39,7 +39,7 @@ impl World {
         lines_of(&std::fs::read_to_string(self.log()).unwrap_or_default())
     }
 
-    /// Waits until so many lines fit, and returns these.
+    /// Waits until there are this many lines that fit, and returns them.
     pub(crate) async fn waits_for(&self, count: usize, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         let found = || self.lines().into_iter().filter(|line| fits(line)).collect::<Vec<_>>();
         until(&format!("{count} lines are in the log"), || async { found().len() >= count }).await;

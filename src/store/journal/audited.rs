@@ -29,7 +29,7 @@ pub struct AuditedChange {
     pub name: Option<String>,
     /// The path on which it came.
     pub via: String,
-    /// Who sent it, as an address.
+    /// The sender, as an address.
     pub actor: Option<String>,
 }
 

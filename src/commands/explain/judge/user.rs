@@ -10,7 +10,7 @@ use crate::key::{Kind, PublicKey};
 
 /// The longest line that a nats-server reads unless `max_control_line` is raised, in bytes.
 const CONTROL_LINE: usize = 4096;
-/// Bytes of that line beside the JWT: the signature, and what the client says of itself.
+/// Bytes of that line besides the JWT: the signature, and what the client says of itself.
 const BESIDE: usize = 400;
 
 pub(super) fn checks(user: &UserJwt, size: usize, names: &Names, now: i64) -> Vec<Check> {
