@@ -1,6 +1,7 @@
 //! What the program does: serve, and the other commands.
 
 pub mod args;
+mod asked;
 pub mod audit;
 pub mod backup;
 pub mod check;

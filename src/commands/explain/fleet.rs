@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::client::Client;
 use super::given::GivenUser;
 use super::judge::{AccountState, judge};
-use super::remote::{self, PastVersions};
+use super::remote::PastVersions;
 use crate::calendar::utc_time;
+use crate::commands::asked::json;
 use crate::commands::checks::{Check, Verdict};
 use crate::commands::shown::printable;
 use crate::gate::Trust;
@@ -60,7 +61,7 @@ pub(super) struct Decision {
 
 /// Asks the primary. `Unknown`: the server is a replica, or compares nothing.
 pub(super) async fn ask(remote: &RemoteServer, key: &AccountKey, history: &PastVersions) -> Result<Fleet, String> {
-    let Some(report) = remote::json::<ReportOfFleet>(remote, "api/v1/servers").await? else {
+    let Some(report) = json::<ReportOfFleet>(remote, "api/v1/servers").await? else {
         return Ok(Fleet::Unknown("the nats-servers are not known: only the primary compares them".to_owned()));
     };
     if !report.compared {

@@ -18,16 +18,11 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use super::checks::Verdict;
-use super::local::LocalServer;
 use super::shown::Paint;
-use super::{Exit, runtime};
+use super::{Exit, asked, runtime};
 use crate::clock;
 use crate::config::Settings;
-use crate::folder::FolderLock;
 use crate::key::AccountKey;
-use crate::primary::Setup;
-use crate::upstream::Access;
-use crate::upstream::remote::RemoteServer;
 use client::{Client, ConnectionType};
 use fleet::Fleet;
 use given::{GivenUser, NoUser};
@@ -109,11 +104,7 @@ fn explain(settings: &Settings, args: &ExplainArgs, user: &GivenUser) -> Result<
 }
 
 fn ask(settings: &Settings, args: &ExplainArgs, user: &GivenUser) -> Result<Knowledge, String> {
-    let remote = match &args.url {
-        Some(url) => Some(RemoteServer::new(url, "--url", &Access::of(&settings.replica))?),
-        None if args.offline || is_idle(settings) => None,
-        None => Some(LocalServer::of(settings)?.remote),
-    };
+    let remote = asked::server(settings, args.url.as_deref(), args.offline)?;
     // Without an account, the checks say so.
     let Ok(key) = AccountKey::parse(names::account_key(&user.jwt)) else {
         return Ok(Knowledge {
@@ -125,15 +116,8 @@ fn ask(settings: &Settings, args: &ExplainArgs, user: &GivenUser) -> Result<Know
     };
     match remote {
         None => offline::ask(settings, &key),
-        Some(remote) => runtime()?.block_on(remote::ask(&remote, &key)).map_err(|why| {
-            if args.url.is_some() { why } else { format!("{why}; with --offline, the folder is read instead") }
-        }),
+        Some(remote) => runtime()?
+            .block_on(remote::ask(&remote, &key))
+            .map_err(|why| if args.url.is_some() { why } else { format!("{why}; {}", asked::OFFLINE_HINT) }),
     }
-}
-
-/// Whether there is a folder, and no server runs on it.
-fn is_idle(settings: &Settings) -> bool {
-    let has_folder = settings.store.dir.is_some() || settings.store.state_dir.is_some();
-    let state = Setup::of(settings).journal().and_then(|journal| journal.parent().map(std::path::Path::to_owned));
-    has_folder && !state.is_some_and(|state| FolderLock::is_held(&state))
 }

@@ -2,22 +2,19 @@
 
 use std::sync::Arc;
 
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::fleet;
 use super::judge::AccountState;
 use super::knowledge::Knowledge;
 use crate::clock;
+use crate::commands::asked::{get, json, unexpected};
 use crate::feed::wire::SERVER_HEADER;
 use crate::gate::Trust;
 use crate::key::AccountKey;
 use crate::upstream::body;
 use crate::upstream::remote::{RemoteServer, text, words};
-
-/// The largest answer with a list, in bytes: 1000 accounts of each kind for each of many nats-servers.
-const LIST: usize = 64 << 20;
 
 /// What a running server serves of an account. The error says why it cannot be asked.
 pub(super) async fn ask(remote: &RemoteServer, key: &AccountKey) -> Result<Knowledge, String> {
@@ -100,28 +97,4 @@ async fn account(remote: &RemoteServer, key: &AccountKey, history: &PastVersions
         }
         _ => Err(unexpected(remote, reply).await),
     }
-}
-
-/// A document, if there is one at this path.
-pub(super) async fn json<T: DeserializeOwned>(remote: &RemoteServer, path: &str) -> Result<Option<T>, String> {
-    let reply = get(remote, path).await?;
-    match reply.status() {
-        StatusCode::OK => {
-            let text = text(reply, LIST).await?;
-            serde_json::from_str(&text)
-                .map(Some)
-                .map_err(|error| format!("{} answers /{path} with something else: {error}", remote.shown()))
-        }
-        StatusCode::NOT_FOUND => Ok(None),
-        _ => Err(unexpected(remote, reply).await),
-    }
-}
-
-async fn get(remote: &RemoteServer, path: &str) -> Result<Response, String> {
-    remote.send(|client| client.get(remote.root(path))).await
-}
-
-async fn unexpected(remote: &RemoteServer, reply: Response) -> String {
-    let status = reply.status();
-    format!("{} says {status}: {}", remote.shown(), words(reply).await)
 }
