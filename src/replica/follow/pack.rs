@@ -105,8 +105,17 @@ impl Follow {
             Ok(entry) => {
                 // A client may have pulled the account since, so at the same `iat` what is held stays.
                 let content = AnsweredContent::Put(Arc::new(entry), None, Via::Pack);
-                let (is_last_word, is_kept) = (Still::always(false), Still::always(true));
-                let answer = Answered { key: found.key, content, may_be_old: false, is_last_word, is_kept };
+                let answer = Answered {
+                    key: found.key,
+                    content,
+                    era: self.parts.held.store.reader().era(),
+                    // There is no feed that could be behind.
+                    is_followed: true,
+                    was_live: true,
+                    is_of_primary: false,
+                    is_undisturbed: Still::always(false),
+                    is_kept: Still::always(true),
+                };
                 Some(Ok(UpstreamWrite::Answered(answer)))
             }
             Err(refusal) if refusal.is_conflict() => None,

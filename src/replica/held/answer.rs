@@ -16,6 +16,8 @@ use crate::upstream::AnswerSource;
 pub(in crate::replica) struct PullContext {
     /// The copy at that time.
     held: Option<Arc<CachedCopy>>,
+    /// The order in the store.
+    era: u64,
     /// The order that was followed live.
     live: Option<u64>,
     /// The value of [`Held::generation`].
@@ -61,6 +63,7 @@ impl Held {
         PullContext {
             gone: self.copies.gone(key),
             stale: self.copies.stale(key),
+            era: self.store.reader().era(),
             live: self.freshness.live(),
             heard: self.copies.generation(key),
             held: self.at_hand(key),
@@ -141,27 +144,22 @@ impl Held {
         content: AnsweredContent,
         source: AnswerSource,
     ) -> Result<Outcome, CommitError> {
-        let is_followed = source.is_followed;
-        // A primary is at the position of its session, or later.
-        let is_of_session = match (&content, self.store.position()) {
-            (AnsweredContent::Put(_, Some(at), _), Some(position)) => at.session == position.session.0,
-            _ => false,
-        };
-        let was_live = is_followed && asked.live.is_some() && self.freshness.live() == asked.live;
-        let may_be_old = !(was_live || (source.is_of_primary && is_of_session));
-        let (held, before, key) = (self.clone(), asked.clone(), *key);
-        let is_last_word =
-            move || is_followed && held.freshness.live() == before.live && held.copies.generation(&key) == before.heard;
-        let (copies, gone) = (self.copies.clone(), asked.gone);
+        let (held, before, (copies, gone)) = (self.clone(), asked.clone(), (self.copies.clone(), asked.gone));
+        let key = *key;
+        let is_undisturbed =
+            move || held.freshness.live() == before.live && held.copies.generation(&key) == before.heard;
         let answer = Answered {
             key,
             content,
-            may_be_old,
-            is_last_word: Still::new(is_last_word),
+            era: asked.era,
+            is_followed: source.is_followed,
+            was_live: asked.live.is_some() && self.freshness.live() == asked.live,
+            is_of_primary: source.is_of_primary,
+            is_undisturbed: Still::new(is_undisturbed),
             is_kept: Still::new(move || copies.gone(&key) == gone),
         };
         let outcome = self.store.write(UpstreamWrite::Answered(answer)).await;
-        if may_be_old {
+        if self.store.stand().doubted > 0 {
             // The position may have fallen, and a comparison of the account lifts it again.
             self.positions.look_again();
         }

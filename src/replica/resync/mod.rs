@@ -27,9 +27,9 @@ use crate::feed::digest::Short;
 use crate::feed::wire::{DigestAnswer, DigestAsk};
 use crate::feed::{Head, Subject};
 use crate::gate::{Identity, Position};
-use crate::store::StoreError;
 use crate::store::journal::upstream::UpstreamWrite;
 use crate::store::journal::{CommitError, Outcome};
+use crate::store::{StoreError, blocking};
 use crate::upstream::UpstreamError;
 use applying::Applying;
 
@@ -187,6 +187,7 @@ impl Run {
     async fn done(&self, is_whole: bool) -> Result<(), ResyncError> {
         let (resync, parts) = (&self.resync, &self.resync.parts);
         self.is_current()?;
+        self.doubt_unmentioned().await?;
         if let Outcome::Kept = parts.held.store.write(UpstreamWrite::Level { era: self.era, is_whole }).await? {
             return Err(ResyncError::Outdated);
         }
@@ -198,6 +199,22 @@ impl Run {
         parts.held.report_ahead(parts.upstream.shown());
         resync.fetch_texts();
         Ok(())
+    }
+
+    /// What a comparison cannot find is asked about by name afterwards.
+    async fn doubt_unmentioned(&self) -> Result<(), ResyncError> {
+        let store = &self.resync.parts.held.store;
+        let mut after = None;
+        loop {
+            self.is_current()?;
+            let reader = store.reader().clone();
+            let keys = blocking(move || reader.unmentioned(after.as_ref(), PIECE)).await?;
+            after = keys.last().copied();
+            if after.is_none() {
+                return Ok(());
+            }
+            store.write(UpstreamWrite::Unmentioned(keys)).await?;
+        }
     }
 
     /// The server has no digests: the replica asks about copies when clients want them.

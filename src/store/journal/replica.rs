@@ -156,6 +156,17 @@ impl JournalReader {
         self.keys_where("flagged", "flags <> 0 AND flags & 6", after, limit)
     }
 
+    /// Keys after `after` of which something is served that upstream had not ordered when this order began, and whose comparison
+    /// did not say what became of that. Blocks for a query.
+    pub fn unmentioned(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
+        self.keys_where(
+            "overlay",
+            "leaf IS NOT NULL AND row <> 0 AND flags & 7 = 0 AND era < (SELECT era FROM meta)",
+            after,
+            limit,
+        )
+    }
+
     /// Accounts after `after` of which upstream has something older, or nothing. Blocks for a query.
     pub fn ahead(&self, after: Option<&AccountKey>, limit: usize) -> Result<Vec<AccountKey>, StoreError> {
         let after = after.map(|after| Subject::Account(*after));

@@ -56,6 +56,8 @@ enum Step {
     Ask(u8),
     /// One of the answers under way is delivered.
     Answer(usize),
+    /// A hub that does not confirm it gives what is held.
+    Repeat(u8),
     Early(Made, EarlyWay),
     /// Upstream commits a version from a client of the mirror.
     Forward(Made),
@@ -99,6 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1..4usize).prop_map(Step::Pieces),
         3 => (0..ACCOUNTS).prop_map(Step::Ask),
         4 => (0..4usize).prop_map(Step::Answer),
+        2 => (0..ACCOUNTS).prop_map(Step::Repeat),
         4 => (made(), way()).prop_map(|(made, way)| Step::Early(made, way)),
         3 => made().prop_map(Step::Forward),
         1 => Just(Step::Reopen),

@@ -18,7 +18,7 @@ impl Transaction<'_> {
             return Ok(Ok(Outcome::Kept));
         }
         let before = self.load(&subject)?.unwrap_or_default();
-        let is_last_word = answer.is_last_word.ask();
+        let is_last_word = self.is_last_word(answer);
         match &answer.content {
             AnsweredContent::Put(entry, at, via) => {
                 self.answered_put(answer, &before, entry, (*at, *via), is_last_word)
@@ -60,8 +60,8 @@ impl Transaction<'_> {
         if !self.standing.vouches(entry.issuer()) {
             return Ok(Err(Refusal::Untrusted(entry.issuer().text()).into()));
         }
-        let is_what_was_ordered =
-            before.leaf(&subject).is_some_and(|leaf| leaf.short() == leaf_of(&subject, entry.identity()).short());
+        let is_what_was_ordered = self.meta.is_level
+            && before.leaf(&subject).is_some_and(|leaf| leaf.short() == leaf_of(&subject, entry.identity()).short());
         // Without a feed nothing is ordered, and an answer is all there is.
         if !is_last_word && !is_what_was_ordered && self.meta.log.has_session() {
             return self.answered_early(answer, before, entry, (at, via));
@@ -98,14 +98,17 @@ impl Transaction<'_> {
         match before.held.order(&entry.version(), via, at, &self.standing) {
             Ordering::Same if before.is_live() => {
                 self.repair(before, entry.digest(), entry.token(), &entry.key().text())?;
-                let mut now = before.clone();
-                now.held.put(entry.version(), at, &self.standing);
-                self.settle_loose(&subject, before, &now, None)?;
+                // Until a comparison has ended, only what confirms the account says that upstream has it in this order.
+                if self.meta.is_level {
+                    let mut now = before.clone();
+                    now.held.put(entry.version(), at, &self.standing);
+                    self.settle_loose(&subject, before, &now, None)?;
+                }
                 Ok(Ok(Outcome::Same { serial: at.map_or(0, |at| at.serial) }))
             }
             Ordering::Newer | Ordering::Same => {
                 self.overlay(&subject, before, entry, via, at)?;
-                if answer.may_be_old {
+                if self.may_be_old(answer, at) {
                     self.doubt_one(&subject)?;
                 }
                 Ok(Ok(Outcome::Changed { serial: at.map_or(0, |at| at.serial) }))
@@ -113,12 +116,39 @@ impl Transaction<'_> {
             Ordering::Behind => {
                 let mut now = before.clone();
                 now.held.note_behind(&entry.version(), at);
+                now.is_doubted |= !self.meta.is_level && now != *before;
                 self.settle_loose(&subject, before, &now, None)?;
                 Ok(Ok(Outcome::Kept))
             }
             Ordering::Refetch => Ok(Ok(Outcome::Refetch)),
             Ordering::Refused(refusal) => Ok(Err(refusal.into())),
         }
+    }
+
+    /// Whether an answer says what upstream has ordered. What came before the write in the same transaction counts: another order
+    /// may have begun.
+    fn is_last_word(&self, answer: &Answered) -> bool {
+        let at = if let AnsweredContent::Put(_, at, _) = &answer.content { *at } else { None };
+        answer.is_followed
+            && self.is_of_this_order(answer)
+            && at.is_none_or(|at| self.is_of_this_session(at))
+            && answer.is_undisturbed.ask()
+    }
+
+    /// Whether an answer may be from before the position of this replica.
+    fn may_be_old(&self, answer: &Answered, at: Option<Position>) -> bool {
+        let was_live = answer.is_followed && answer.was_live && self.is_of_this_order(answer);
+        // A primary is at the position of its session, or later.
+        let is_of_session = || answer.is_of_primary && at.is_some_and(|at| self.is_of_this_session(at));
+        !(was_live || is_of_session())
+    }
+
+    const fn is_of_this_order(&self, answer: &Answered) -> bool {
+        answer.era == self.meta.log.era.unsigned_abs()
+    }
+
+    fn is_of_this_session(&self, at: Position) -> bool {
+        at.session == self.meta.head.session.0
     }
 
     /// What is served of an account may be from before any position, until a comparison says what upstream ordered.

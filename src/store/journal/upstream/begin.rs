@@ -1,8 +1,9 @@
 //! Where the log of a replica begins, and when it holds what upstream holds.
 
+use super::super::head::Row;
 use super::super::transaction::Transaction;
 use super::super::write::Outcome;
-use crate::feed::{Chain, Head};
+use crate::feed::{Chain, Head, Subject};
 
 impl Transaction<'_> {
     /// The feed continues from `head`, and nothing leads there from the position before. The log begins there; the texts of
@@ -56,6 +57,19 @@ impl Transaction<'_> {
         self.touched_now.misses_a_key = Some(false);
         self.repaired.set(true);
         Outcome::Changed { serial: self.meta.head.serial }
+    }
+
+    /// What is served of these keys is from before this order, and is not what upstream had ordered then. A comparison finds what
+    /// upstream has by what it had ordered, so it does not mention them if that is still the same. Upstream may have what is served
+    /// since then, or never get it.
+    pub(super) fn doubt_unmentioned(&mut self, keys: &[Subject]) -> rusqlite::Result<Outcome> {
+        for subject in keys {
+            let Some(before) = self.load(subject)? else { continue };
+            if before.is_overlay(subject) && !before.is_ahead && !before.is_doubted {
+                self.settle_loose(subject, &before, &Row { is_doubted: true, ..before.clone() }, None)?;
+            }
+        }
+        Ok(Outcome::Kept)
     }
 
     /// Upstream has a key of which nothing is known here, because the gate rejects what it has.

@@ -49,6 +49,8 @@ pub enum UpstreamWrite {
     },
     /// Another comparison begins, at the same position.
     CompareAgain,
+    /// The comparison does not mention these keys, which [`JournalReader::unmentioned`](super::JournalReader::unmentioned) found.
+    Unmentioned(Vec<Subject>),
     /// An answer of upstream about one account.
     Answered(Answered),
     /// What upstream did not give.
@@ -149,11 +151,17 @@ pub struct Answered {
     pub key: AccountKey,
     /// What it said.
     pub content: AnsweredContent,
-    /// Whether it may be from before the position of this replica, because another server gave it.
-    pub may_be_old: bool,
-    /// Whether nothing has happened to the account since the request began, and the server that is followed has answered:
-    /// then this is what upstream ordered.
-    pub is_last_word: Still,
+    /// The order in the store when the request began, of [`JournalReader::era`](super::JournalReader::era). In another one, the
+    /// answer may be about the order before.
+    pub era: u64,
+    /// Whether the server that is followed gave it, and confirms it.
+    pub is_followed: bool,
+    /// Whether the feed was live when the request began, and is now.
+    pub was_live: bool,
+    /// Whether a primary gave it.
+    pub is_of_primary: bool,
+    /// Whether nothing has happened to the account since the request began, nor to the feed.
+    pub is_undisturbed: Still,
     /// Whether the account did not leave the primary's read-only folder since the request began.
     pub is_kept: Still,
 }
@@ -207,6 +215,7 @@ impl Transaction<'_> {
             UpstreamWrite::Compared(compared) => self.compared(compared),
             UpstreamWrite::Level { era, is_whole } => Ok(Ok(self.level(*era, *is_whole))),
             UpstreamWrite::CompareAgain => Ok(Ok(self.compare_again())),
+            UpstreamWrite::Unmentioned(keys) => self.doubt_unmentioned(keys).map(Ok),
             UpstreamWrite::Answered(answer) => self.answered(answer),
             UpstreamWrite::Early(early) => self.early(early),
             UpstreamWrite::DeletedEarly(tombstone) => self.deleted_early(tombstone).map(Ok),

@@ -8,14 +8,34 @@ use parking_lot::Mutex;
 
 use super::super::*;
 use super::primary::fed;
+use super::world::Copies;
 use crate::feed::digest::{Leaf, LeafState};
 use crate::feed::{Head, Session, Subject};
 use crate::gate::Tombstone;
 use crate::key::AccountKey;
-use crate::store::journal::upstream::{Answered, AnsweredContent, Compared, ComparedContent, Still, UpstreamWrite};
+use crate::store::journal::upstream::{
+    Answered, AnsweredContent, Compared, ComparedContent, Early, EarlyWay, Still, UpstreamWrite,
+};
 use crate::store::journal::{CacheBound, Role, weight_of};
 
 const HEAD: Head = Head { serial: 7, session: Session([7; 16]), chain: Chain([7; 32]) };
+
+/// The first order of a store.
+const FIRST: u64 = 2;
+
+/// An answer of the server that is followed. `era`: the order when it was asked for.
+fn answered(key: AccountKey, content: AnsweredContent, era: u64, is_undisturbed: bool) -> Answered {
+    Answered {
+        key,
+        content,
+        era,
+        is_followed: true,
+        was_live: true,
+        is_of_primary: false,
+        is_undisturbed: Still::always(is_undisturbed),
+        is_kept: Still::always(true),
+    }
+}
 
 type Wanted = Arc<Mutex<HashSet<AccountKey>>>;
 
@@ -172,17 +192,12 @@ async fn is_told_what_was_before_a_deletion(cache: &Journal, entry: &Arc<Entry>,
     let subject = Subject::Account(*entry.key());
     let leaf = Leaf::of(&subject, &LeafState::Deleted(deletion.deletion()));
     let leaf = ComparedContent::Leaf(subject, leaf);
-    let answer = Answered {
-        key: *entry.key(),
-        content: AnsweredContent::Put(entry.clone(), None, Via::Upstream),
-        may_be_old: false,
-        is_last_word: Still::always(false),
-        is_kept: Still::always(true),
-    };
+    let given = AnsweredContent::Put(entry.clone(), None, Via::Upstream);
+    let answer = answered(*entry.key(), given, FIRST, false);
     for write in [
         UpstreamWrite::Begin(HEAD),
         UpstreamWrite::Compared(Compared { as_of: HEAD.position(7), serial: 0, content: leaf }),
-        UpstreamWrite::Level { era: cache.era() + 1, is_whole: true },
+        UpstreamWrite::Level { era: FIRST, is_whole: true },
         UpstreamWrite::Answered(answer),
     ] {
         cache.commit(Write::Upstream(write)).await.expect("applied");
@@ -197,8 +212,7 @@ async fn what_is_served_while_only_a_digest_of_upstream_s_state_is_known_is_in_d
     let Write::Delete(deletion, _) = signer.delete(&[&account], NOW + 1) else { panic!("a deletion") };
     let (key, subject) = (*entry.key(), Subject::Account(*entry.key()));
     let absent = AnsweredContent::Absent { is_comparable: true };
-    let (is_last_word, is_kept) = (Still::always(true), Still::always(true));
-    let absent = UpstreamWrite::Answered(Answered { key, content: absent, may_be_old: false, is_last_word, is_kept });
+    let absent = UpstreamWrite::Answered(answered(key, absent, FIRST, true));
     let found = |content| UpstreamWrite::Compared(Compared { as_of: HEAD.position(7), serial: 0, content });
     let evict = UpstreamWrite::Evict(vec![key]);
 
@@ -288,13 +302,7 @@ async fn what_a_primary_lost_that_was_set_back_and_wrote_on_is_not_waited_for() 
     let entry = signer.entry(&account, NOW, "lost");
     let (key, subject) = (*entry.key(), Subject::Account(*entry.key()));
     // An answer is five changes ahead of the feed.
-    let answer = Answered {
-        key,
-        content: AnsweredContent::Put(entry.clone(), Some(HEAD.position(12)), Via::Upstream),
-        may_be_old: false,
-        is_last_word: Still::always(false),
-        is_kept: Still::always(true),
-    };
+    let given = AnsweredContent::Put(entry.clone(), Some(HEAD.position(12)), Via::Upstream);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal.sqlite");
     let cache = open_cache(&path, 1 << 20, &Wanted::default());
@@ -309,11 +317,96 @@ async fn what_a_primary_lost_that_was_set_back_and_wrote_on_is_not_waited_for() 
             cache.commit(Write::Upstream(write)).await.expect("applied");
         }
     };
-    apply(vec![begins(HEAD), ends(cache.era() + 1), UpstreamWrite::Answered(answer), nothing(7)]).await;
+    let answer = UpstreamWrite::Answered(answered(key, given, FIRST, false));
+    apply(vec![begins(HEAD), ends(cache.era() + 1), answer, nothing(7)]).await;
     assert_eq!(cache.stand().ahead, 0, "the feed is about to bring it");
     // The same session continues elsewhere, later than where this cache was.
     let other = Head { serial: 9, chain: Chain([9; 32]), ..HEAD };
     apply(vec![begins(other), nothing(9), ends(cache.era() + 1)]).await;
     assert!(cache.get(&key).expect("readable").is_some());
     assert_eq!(cache.stand().ahead, 1);
+}
+
+#[tokio::test]
+async fn what_upstream_had_in_an_earlier_order_counts_in_the_next_one_when_something_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copies = Copies::default();
+    let cache = {
+        let copies = copies.clone();
+        let path = Some(folder.path().join("journal.sqlite"));
+        let options = Options { role: Role::Mirror, ..Options::primary(path, 0, 1) };
+        Journal::open(&options, move |_, effects| copies.follow(effects)).expect("opens")
+    };
+    let (signer, account) = (Signer::new(), KeyPair::new_account());
+    let entry = signer.entry(&account, NOW, "lost");
+    let (key, subject) = (*entry.key(), Subject::Account(*entry.key()));
+    let given = |at| AnsweredContent::Put(entry.clone(), at, Via::Upstream);
+    let next = Head { session: Session([8; 16]), ..HEAD };
+    let apply = async |writes: Vec<UpstreamWrite>| {
+        for outcome in cache.commit_all(writes.into_iter().map(Write::Upstream).collect()).await {
+            outcome.expect("applied");
+        }
+    };
+    let era = || {
+        let stored = cache.get(&key).expect("readable").map(|stored| stored.currency.era);
+        assert_eq!(stored, copies.era(&key), "after a restart, it is as current as before");
+        stored
+    };
+    let ends = |era| UpstreamWrite::Level { era, is_whole: true };
+    let first = UpstreamWrite::Answered(answered(key, given(Some(HEAD.position(7))), FIRST, true));
+    apply(vec![UpstreamWrite::Begin(HEAD), ends(FIRST), first]).await;
+    assert_eq!(era(), Some(FIRST));
+
+    // Upstream was set back. A hub that has not noticed gives what it has.
+    let of_hub = Answered { is_followed: false, was_live: false, ..answered(key, given(None), FIRST + 1, true) };
+    apply(vec![UpstreamWrite::Begin(next), UpstreamWrite::Answered(of_hub.clone())]).await;
+    assert_eq!(era(), Some(FIRST), "nothing says that upstream has it in the new order");
+    let nothing = ComparedContent::Nothing(subject);
+    apply(vec![UpstreamWrite::Compared(Compared { as_of: next.position(7), serial: 0, content: nothing })]).await;
+    apply(vec![ends(FIRST + 1), UpstreamWrite::Answered(of_hub)]).await;
+    assert_eq!((era(), cache.stand().ahead), (Some(0), 1));
+}
+
+#[tokio::test]
+async fn an_answer_to_a_request_from_before_an_order_began_is_in_doubt_in_it() {
+    let next = Head { session: Session([8; 16]), ..HEAD };
+    for at in [Some(HEAD.position(7)), None] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = open_cache(&folder.path().join("journal.sqlite"), 1 << 20, &Wanted::default());
+        let entry = Signer::new().entry(&KeyPair::new_account(), NOW, "lost");
+        let given = AnsweredContent::Put(entry.clone(), at, Via::Upstream);
+        let answer = Answered { is_of_primary: true, ..answered(*entry.key(), given, FIRST, true) };
+        // All in one transaction.
+        let ends = |era| UpstreamWrite::Level { era, is_whole: true };
+        let begin = UpstreamWrite::Begin(next);
+        let writes = [UpstreamWrite::Begin(HEAD), ends(FIRST), begin, ends(FIRST + 1), UpstreamWrite::Answered(answer)];
+        for outcome in cache.commit_all(writes.into_iter().map(Write::Upstream).collect()).await {
+            outcome.expect("applied");
+        }
+        assert!(cache.get(entry.key()).expect("readable").is_some());
+        assert_eq!(cache.stand().doubted, 1, "{at:?}");
+        assert_eq!(cache.leaf_of(&Subject::Account(*entry.key())).expect("readable"), None, "upstream ordered nothing");
+    }
+}
+
+#[tokio::test]
+async fn what_was_heard_before_an_order_began_and_its_comparison_does_not_mention_is_asked_about() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = open_cache(&folder.path().join("journal.sqlite"), 1 << 20, &Wanted::default());
+    let signer = Signer::new();
+    let [early, late] = [(); 2].map(|()| signer.entry(&KeyPair::new_account(), NOW, "heard"));
+    let heard = |entry: &Arc<Entry>| {
+        UpstreamWrite::Early(Early { entry: entry.clone(), way: EarlyWay::Accepted, is_asked: Still::always(false) })
+    };
+    let next = Head { session: Session([8; 16]), ..HEAD };
+    let begin = [UpstreamWrite::Begin(HEAD), UpstreamWrite::Level { era: FIRST, is_whole: true }, heard(&early)];
+    for write in begin.into_iter().chain([UpstreamWrite::Begin(next), heard(&late)]) {
+        cache.commit(Write::Upstream(write)).await.expect("applied");
+    }
+    let unmentioned = cache.unmentioned(None, 9).expect("readable");
+    assert_eq!(unmentioned, [Subject::Account(*early.key())], "the feed is about to bring the other one");
+    assert_eq!(cache.unmentioned(unmentioned.first(), 9).expect("readable"), []);
+    cache.commit(Write::Upstream(UpstreamWrite::Unmentioned(unmentioned.clone()))).await.expect("applied");
+    assert_eq!(cache.doubted(None, 9).expect("readable"), unmentioned);
+    assert_eq!(cache.unmentioned(None, 9).expect("readable"), []);
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::Connection;
 
 use super::super::*;
+use super::ACCOUNTS;
 use super::world::World;
 use crate::feed::digest::{Ask, Difference, Prefix, Toggle, Tree};
 use crate::feed::{Head, Subject, SubjectKind};
@@ -29,6 +30,7 @@ impl World {
         assert!(tree == computed, "the tree is that of all heads");
         let rows = self.rows();
         self.check_order(&rows);
+        self.check_currency();
         self.check_log(&rows);
         let connection = Connection::open(self.path()).expect("opens");
         check_pointers(&connection, &rows);
@@ -70,8 +72,10 @@ impl World {
                     let tie = row.held.ties().iter().find(|tie| tie.identity == of.identity).and_then(|tie| tie.at);
                     if row.held.version() == Some(of) { row.held.position() } else { tie }
                 };
+                // Places in earlier orders all have a session of zeros.
                 if let (Some(now), Some(then)) = (place(&version), place(&earlier))
                     && now.session == then.session
+                    && now.session == log.session.0
                     && version.iat == earlier.iat
                     && before.era == log.era
                 {
@@ -79,6 +83,26 @@ impl World {
                 }
             }
             (before.version, before.era) = (Some(version), log.era);
+        }
+    }
+
+    /// What counts as ordered in this order is there, or was replaced there.
+    fn check_currency(&self) {
+        if !self.is_following() {
+            return;
+        }
+        let upstream = rows(&self.upstream.journal);
+        for account in (0..ACCOUNTS).map(|account| self.upstream.key(account)) {
+            let Some(stored) = self.mirror.get(&account).expect("readable") else { continue };
+            if ![Some(stored.currency.era), self.copies.era(&account)].contains(&Some(self.mirror.era())) {
+                continue;
+            }
+            let held = upstream.get(&Subject::Account(account)).map(|row| &row.held);
+            let is_there = held.is_some_and(|held| {
+                held.version().is_some_and(|version| version.iat >= stored.entry.iat())
+                    || held.deleted().is_some_and(|deletion| deletion.iat >= stored.entry.iat())
+            });
+            assert!(is_there, "{account}: upstream never had it in this order");
         }
     }
 
@@ -138,6 +162,7 @@ impl World {
         let meta = self.mirror.state.meta();
         assert_eq!(meta.doubted, 0);
         assert!(meta.is_level);
+        assert_eq!(self.mirror.unmentioned(None, 9).expect("readable"), [], "what is served from before this order");
         self.check_followers();
     }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::super::digests::crashed;
 use super::super::*;
 use super::check::Served;
@@ -15,13 +17,13 @@ use crate::key::AccountKey;
 use crate::store::journal::upstream::{
     Answered, AnsweredContent, Compared, ComparedContent, Early, EarlyWay, FedContent, Still, UpstreamWrite,
 };
-use crate::store::journal::{Role, head};
+use crate::store::journal::{AccountNow, Effect, Role, head};
 
 /// An answer under way, and what had happened when it was asked for.
 struct Asked {
     key: AccountKey,
     content: AnsweredContent,
-    session: crate::feed::Session,
+    era: u64,
     touched: u64,
     removed: u64,
 }
@@ -45,6 +47,27 @@ pub(super) struct World {
     /// How often something happened to an account here, and how often it was removed.
     touched: HashMap<AccountKey, (u64, u64)>,
     pub(super) served: HashMap<AccountKey, Served>,
+    pub(super) copies: Copies,
+}
+
+/// By which order a read cache takes each account for current. It follows what the writes say.
+#[derive(Clone, Default)]
+pub(super) struct Copies(Arc<Mutex<HashMap<AccountKey, u64>>>);
+
+impl Copies {
+    pub(super) fn follow(&self, effects: &[Effect]) {
+        let mut copies = self.0.lock();
+        for Effect { key, now, .. } in effects {
+            match now {
+                AccountNow::Served(_, currency) | AccountNow::Unchanged(currency) => copies.insert(*key, currency.era),
+                AccountNow::Gone | AccountNow::Elsewhere => copies.remove(key),
+            };
+        }
+    }
+
+    pub(super) fn era(&self, key: &AccountKey) -> Option<u64> {
+        self.0.lock().get(key).copied()
+    }
 }
 
 impl World {
@@ -52,10 +75,11 @@ impl World {
         let mut upstream = Upstream::new();
         upstream.commit(&Commit::Operator(100)).await;
         let folder = tempfile::tempdir().expect("a folder");
-        let mirror = open_mirror(&folder, history);
+        let copies = Copies::default();
+        let mirror = open_mirror(&folder, history, &copies);
         let (parts, asked) = (None, Vec::new());
         let (touched, served) = (HashMap::new(), HashMap::new());
-        Self { upstream, folder, history, mirror, says_what_left: true, parts, asked, touched, served }
+        Self { upstream, folder, history, mirror, says_what_left: true, parts, asked, touched, served, copies }
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -76,6 +100,7 @@ impl World {
             Step::Pieces(count) => self.pieces(*count).await,
             Step::Ask(account) => self.ask(*account),
             Step::Answer(number) => self.answer(*number).await,
+            Step::Repeat(account) => self.repeat(*account).await,
             Step::Early(made, way) => self.early(*made, *way).await,
             Step::Forward(made) => {
                 if self.upstream.commit(&Commit::Put(*made)).await {
@@ -98,7 +123,8 @@ impl World {
     fn opened(&mut self) {
         let trees = |mirror: &Journal| mirror.trees().expect("readable").0;
         let before = trees(&self.mirror);
-        self.mirror = open_mirror(&self.folder, self.history);
+        self.copies.0.lock().clear();
+        self.mirror = open_mirror(&self.folder, self.history, &self.copies);
         assert!(trees(&self.mirror) == before, "the tree is the same after a restart");
         // Nobody remembers what was asked.
         self.asked.clear();
@@ -113,7 +139,7 @@ impl World {
         outcome
     }
 
-    fn is_following(&self) -> bool {
+    pub(super) fn is_following(&self) -> bool {
         self.mirror.head().session == self.upstream.journal.head().session
     }
 
@@ -201,6 +227,8 @@ impl World {
                 Some(Part::Read(pieces)) => pieces,
                 Some(Part::Later(key)) => self.difference(key),
                 None => {
+                    let unmentioned = self.mirror.unmentioned(None, 99).expect("readable");
+                    self.write(UpstreamWrite::Unmentioned(unmentioned)).await.expect("noted");
                     self.write(UpstreamWrite::Level { era: self.mirror.era(), is_whole: true }).await.expect("ends");
                     self.parts = None;
                     return;
@@ -231,23 +259,32 @@ impl World {
             None => AnsweredContent::Absent { is_comparable: true },
         };
         let (touched, removed) = *self.touched.entry(key).or_default();
-        self.asked.push(Asked { key, content, session: head.session, touched, removed });
+        self.asked.push(Asked { key, content, era: self.mirror.era(), touched, removed });
     }
 
     async fn answer(&mut self, number: usize) {
         if number >= self.asked.len() {
             return;
         }
-        let Asked { key, content, session, touched, removed } = self.asked.remove(number);
+        let Asked { key, content, era, touched, removed } = self.asked.remove(number);
         let now = self.touched.entry(key).or_default();
-        // As long as another session is followed, its answers say nothing about the order.
-        let is_last_word = now.0 == touched && self.mirror.head().session == session;
-        let is_kept = now.1 == removed;
+        let (is_undisturbed, is_kept) = (Still::always(now.0 == touched), Still::always(now.1 == removed));
         now.0 += 1;
-        let (is_last_word, is_kept) = (Still::always(is_last_word), Still::always(is_kept));
-        let _ = self
-            .write(UpstreamWrite::Answered(Answered { key, content, may_be_old: false, is_last_word, is_kept }))
-            .await;
+        let (is_followed, was_live, is_of_primary) = (true, true, true);
+        let answer = Answered { key, content, era, is_followed, was_live, is_of_primary, is_undisturbed, is_kept };
+        let _ = self.write(UpstreamWrite::Answered(answer)).await;
+    }
+
+    /// A hub, which does not confirm it, gives what is held here.
+    async fn repeat(&mut self, account: u8) {
+        let key = self.upstream.key(account);
+        let Some(stored) = self.mirror.get(&key).expect("readable") else { return };
+        self.touched.entry(key).or_default().0 += 1;
+        let content = AnsweredContent::Put(stored.entry, None, Via::Upstream);
+        let (is_followed, was_live, is_of_primary) = (false, false, false);
+        let (is_undisturbed, is_kept, era) = (Still::always(true), Still::always(true), self.mirror.era());
+        let answer = Answered { key, content, era, is_followed, was_live, is_of_primary, is_undisturbed, is_kept };
+        let _ = self.write(UpstreamWrite::Answered(answer)).await;
     }
 
     async fn early(&mut self, made: Made, way: EarlyWay) {
@@ -297,8 +334,10 @@ impl World {
     }
 }
 
-pub(super) fn open_mirror(folder: &tempfile::TempDir, history: usize) -> Journal {
+fn open_mirror(folder: &tempfile::TempDir, history: usize, copies: &Copies) -> Journal {
     let path = Some(folder.path().join("journal.sqlite"));
     let options = Options { role: Role::Mirror, ..Options::primary(path, history, 1) };
-    Journal::open_under(&options, Arc::new(Gate::new(None, None, 0)), |_, _| {}).expect("opens")
+    let copies = copies.clone();
+    Journal::open_under(&options, Arc::new(Gate::new(None, None, 0)), move |_, effects| copies.follow(effects))
+        .expect("opens")
 }
