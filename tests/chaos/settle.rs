@@ -92,7 +92,10 @@ impl Play {
                 let named = http.get("/jwt/v1/ahead").await.body;
                 ahead_of.sort_by_key(|ahead| named.contains(&self.world.accounts[ahead.0].account.key()));
                 let (name, first) = (member.node.name, ahead_of.first().map_or(0, |ahead| ahead.0));
-                found.push((first, format!("{name} is ahead for {ahead} accounts, and says {said}: {ahead_of:?}")));
+                found.push((
+                    first,
+                    format!("{name} is ahead for {ahead} accounts, and says {said}: {ahead_of:?}; it names {named}"),
+                ));
             }
             if http.metric("replica_feed_connected", "").await < 1.0 {
                 found.push((0, format!("{} does not follow the feed", member.node.name)));

@@ -156,12 +156,12 @@ impl JournalReader {
         self.keys_where("flagged", "flags <> 0 AND flags & 6", after, limit)
     }
 
-    /// Keys after `after` of which something is served that upstream had not ordered when this order began, and whose comparison
-    /// did not say what became of that. Blocks for a query.
+    /// Accounts after `after` of which something is served that upstream had not ordered when this order began, and whose
+    /// comparison did not say what became of that. Blocks for a query.
     pub fn unmentioned(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
         self.keys_where(
             "overlay",
-            "leaf IS NOT NULL AND row <> 0 AND flags & 7 = 0 AND era < (SELECT era FROM meta)",
+            "kind = 1 AND leaf IS NOT NULL AND row <> 0 AND flags & 7 = 0 AND era < (SELECT era FROM meta)",
             after,
             limit,
         )

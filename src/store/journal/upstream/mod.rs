@@ -49,7 +49,7 @@ pub enum UpstreamWrite {
     },
     /// Another comparison begins, at the same position.
     CompareAgain,
-    /// The comparison does not mention these keys, which [`JournalReader::unmentioned`](super::JournalReader::unmentioned) found.
+    /// The comparison does not mention these accounts, which [`JournalReader::unmentioned`](super::JournalReader::unmentioned) found.
     Unmentioned(Vec<Subject>),
     /// An answer of upstream about one account.
     Answered(Answered),

@@ -189,7 +189,12 @@ impl Transaction<'_> {
         now: &Row,
         entry: Option<&Arc<Entry>>,
     ) -> rusqlite::Result<()> {
-        let now = &*self.with_history(subject, before, now)?;
+        let mut now = self.with_history(subject, before, now)?;
+        // Which operator JWT counts is judged elsewhere.
+        if let (Subject::Operator(_), true) = (subject, now.is_ahead || now.is_doubted) {
+            now = Cow::Owned(Row { is_ahead: false, is_doubted: false, ..now.into_owned() });
+        }
+        let now = &*now;
         if now != before {
             self.save(subject, now)?;
             self.repaired.set(true);

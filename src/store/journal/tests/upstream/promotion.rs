@@ -6,10 +6,11 @@ use super::super::*;
 use super::world::World;
 use super::{ACCOUNTS, Commit, EarlyWay, Made, Step};
 use crate::backup::export;
-use crate::feed::{Subject, SubjectKind};
-use crate::gate::Standing;
+use crate::feed::wire::Item;
+use crate::feed::{Head, Session, Subject, SubjectKind};
+use crate::gate::{OperatorChain, Standing};
 use crate::store::journal::head::{self, Row};
-use crate::store::journal::upstream::UpstreamWrite;
+use crate::store::journal::upstream::{Compared, ComparedContent, UpstreamWrite};
 use crate::store::journal::{Role, promote};
 
 fn made(account: u8, iat: i64, name: u8) -> Made {
@@ -135,5 +136,34 @@ async fn what_is_not_promoted_is_not_backed_up_either() {
         assert!(!found.is_whole(), "{found:?}");
         let lacks = crate::backup::verify(&path, |_, _| {}).expect("sound").lacks;
         assert!(lacks.as_ref().is_some_and(|lacks| lacks.contains(wanted)), "{lacks:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_operator_s_jwt_of_a_former_primary_is_never_counted_as_ahead() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let signer = Signer::new();
+    let trust = signer.gate.trust().expect("an operator");
+    let former = Journal::open(&Options::primary(Some(path.clone()), 0, 1), |_, _| {}).expect("opens");
+    let chain = Arc::new(OperatorChain::begin(trust.clone()));
+    former.commit(Write::Operator(OperatorWrite::Set(chain))).await.expect("committed");
+    let item = Arc::new(Item::from(&*former.read_changes(0, 1).expect("readable").remove(0)));
+    former.close().await;
+
+    let mirror = Journal::open(&Options { role: Role::Mirror, ..Options::primary(Some(path), 0, 1) }, |_, _| {});
+    let mirror = mirror.expect("opens");
+    let nothing = ComparedContent::Nothing(Subject::Operator(*trust.identity()));
+    let same = ComparedContent::Operator(*trust.identity(), *trust.version(), item);
+    // It follows a server of another operator for a while.
+    for (session, content) in [(1, nothing), (2, same)] {
+        let head = Head { session: Session([session; 16]), serial: 1, chain: Chain([1; 32]) };
+        mirror.commit(Write::Upstream(UpstreamWrite::Begin(head))).await.expect("begins");
+        let found = Compared { as_of: head.position(1), serial: 0, content };
+        let level = UpstreamWrite::Level { era: mirror.era(), is_whole: true };
+        for write in [UpstreamWrite::Compared(found), level] {
+            mirror.commit(Write::Upstream(write)).await.expect("applied");
+        }
+        assert_eq!((mirror.stand().ahead, mirror.stand().doubted), (0, 0), "{session}");
     }
 }
