@@ -28,8 +28,9 @@ impl RequestId {
 
     /// The one that a client gave, if it can be used.
     fn given(headers: &HeaderMap) -> Option<Self> {
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let given = text(&REQUEST_ID).filter(|id| is_usable(id)).or_else(|| text(&TRACEPARENT).and_then(trace_id))?;
+        let id = only(headers, &REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_usable(id));
+        let trace = || trace_id(traceparent(headers)?.to_str().ok()?);
+        let given = id.or_else(trace)?;
         Some(Self(given.into()))
     }
 }
@@ -78,14 +79,23 @@ pub(super) fn to_pass(request: &HttpRequest) -> Vec<(&'static str, Vec<u8>)> {
     headers
 }
 
+/// The value of a header that came once. Of several values, none is better than the others.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name);
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}
+
 /// Visible ASCII, without what ends a text in a log or in JSON. A private key is no id.
 fn is_usable(id: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`' | b'\\');
     (1..=LONGEST).contains(&id.len()) && id.bytes().all(is_fine) && !seed::is_in(id)
 }
 
+/// A `traceparent` that can be repeated. That of a later version has room for a private key.
 fn traceparent(headers: &HeaderMap) -> Option<&HeaderValue> {
-    headers.get(&TRACEPARENT).filter(|value| value.to_str().is_ok_and(|text| trace_id(text).is_some()))
+    let is_fine = |text: &str| trace_id(text).is_some() && !seed::is_in(text);
+    only(headers, &TRACEPARENT).filter(|value| value.to_str().is_ok_and(is_fine))
 }
 
 /// The trace id in a `traceparent`. Of a later version, only the beginning is known.
@@ -147,6 +157,14 @@ mod tests {
             ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", None),
             ("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", None),
             ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7", None),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-", None),
+            ("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.more", None),
+            ("CC-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", None),
+            ("0-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", None),
+            ("00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01", None),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0g", None),
+            (" 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", None),
+            (&format!("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-{}", "x".repeat(128)), None),
             ("", None),
         ] {
             assert_eq!(trace_id(text), wanted, "{text}");
@@ -156,6 +174,31 @@ mod tests {
         let both =
             TestRequest::get().insert_header((TRACEPARENT.clone(), TRACE)).insert_header((REQUEST_ID.clone(), "mine"));
         assert_eq!(&*of(&both.to_http_request()), "mine");
+    }
+
+    #[test]
+    fn a_header_that_comes_twice_and_a_trace_with_a_private_key_count_as_not_given() {
+        let later = TRACE.replacen("00", "cc", 1);
+        let private = format!("{later}-{}", crate::testkit::seed(&nkeys::KeyPair::new_user()));
+        for (given, id, trace) in [
+            (&[("x-request-id", "a"), ("x-request-id", "b")][..], None, None),
+            (&[("x-request-id", "a"), ("x-request-id", "a")], None, None),
+            (&[("x-request-id", "a"), ("x-request-id", "b"), ("traceparent", TRACE)], Some(&TRACE[3..35]), Some(TRACE)),
+            (&[("x-request-id", "a"), ("traceparent", TRACE), ("traceparent", &*later)], Some("a"), None),
+            (&[("traceparent", TRACE), ("traceparent", TRACE)], None, None),
+            (&[("traceparent", &*private)], None, None),
+            (&[("x-request-id", "a,b"), ("traceparent", &*later)], Some("a,b"), Some(&*later)),
+        ] {
+            let request = given.iter().fold(TestRequest::get(), |request, header| request.append_header(*header));
+            let request = request.to_http_request();
+            assert_eq!(known(&request).as_deref(), id, "{given:?}");
+            let mut headers = HeaderMap::new();
+            echo_given(&request, &mut headers);
+            let echoed = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap());
+            assert_eq!((echoed(&REQUEST_ID), echoed(&TRACEPARENT)), (id, trace), "{given:?}");
+            let passed = to_pass(&request).into_iter().find(|(name, _)| *name == "traceparent");
+            assert_eq!(passed.map(|(_, value)| value), trace.map(|trace| trace.as_bytes().to_vec()), "{given:?}");
+        }
     }
 
     #[test]

@@ -29,6 +29,21 @@ async fn an_id_is_echoed_and_made_where_it_is_needed() {
         let reply = server.http.send("GET", &Account::new().path(), &[("x-request-id", unusable)]).await.expect(404);
         assert_eq!(id(&reply).len(), 32, "{unusable:?}");
     }
+    let private = format!("{}-{}", TRACE.replacen("00", "cc", 1), operator.seed());
+    for strange in [
+        &[("x-request-id", "one"), ("x-request-id", "two")][..],
+        &[("traceparent", TRACE), ("traceparent", TRACE)],
+        &[("traceparent", &*private)],
+        &[("x-request-id", "one, two")],
+        &[("x-request-id", "id-\u{e9}")],
+    ] {
+        let request = server.http.request("GET", &Account::new().path());
+        let request = strange.iter().fold(request, |request, (name, value)| request.header(*name, value.as_bytes()));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.headers().get("traceparent"), None, "{strange:?}");
+        let made = answer.headers()["x-request-id"].to_str().unwrap();
+        assert!(made.len() == 32 && !TRACE.contains(made), "{strange:?}: {made}");
+    }
     let json = [("accept", "application/json"), ("x-request-id", "mine")];
     let problem = server.http.send("GET", &Account::new().path(), &json).await.expect(404);
     assert_eq!((&problem.json()["request_id"], id(&problem)), (&"mine".into(), "mine"));
