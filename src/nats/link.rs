@@ -275,6 +275,10 @@ impl Connection for Link {
         self.user.outside().or_else(unheard)
     }
 
+    fn user_end(&self) -> Option<i64> {
+        self.user.facts().map(|facts| facts.exp)
+    }
+
     fn reload(&self, creds: Option<PathBuf>) {
         self.user.set_path(creds);
         self.reloaded.notify_one();

@@ -163,6 +163,10 @@ impl Upstream for Fake {
         Vec::new()
     }
 
+    fn certificate_end(&self) -> Option<i64> {
+        None
+    }
+
     fn primary_age(&self) -> Option<u64> {
         None
     }

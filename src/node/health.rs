@@ -1,16 +1,10 @@
 //! The checks of the readiness report with a verdict each, for tools, and what will need attention soon.
 //!
-//! [`Node::checks`] is the source of both reports. What is added here looks ahead, and never makes a server unready.
+//! [`Node::checks`] is the source of both reports. What is added here never makes a server unready: whether a replica is in
+//! sync, and what expires.
 
-use super::{Check, Node};
-use crate::calendar::{period, utc_time};
+use super::{Check, Node, SyncState};
 use crate::clock;
-use crate::store::StoreError;
-
-/// How long before an expiry there is a warning, seconds.
-const AHEAD: i64 = 3 * 86_400;
-/// Accounts that expire soon are counted up to this number.
-const MOST: usize = 1000;
 
 /// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +13,7 @@ pub enum CheckStatus {
     Pass,
     /// Someone should look. The server does its work.
     Warning,
-    /// The server is not ready.
+    /// The server is not ready, or something has expired.
     Fail,
     /// There is nothing to check here.
     Skip,
@@ -49,12 +43,16 @@ pub struct CodedCheck {
 }
 
 impl Node {
-    /// The checks of the readiness report, and those of what expires soon. Blocks for a query.
+    /// Whether the server is ready: no check of the readiness report holds it up.
+    pub fn is_ready(&self) -> bool {
+        !self.checks().iter().any(Check::holds_up)
+    }
+
+    /// The checks of the readiness report, and those of what else needs attention. Blocks for a query.
     pub fn coded_checks(&self) -> Vec<CodedCheck> {
         let mut checks: Vec<_> = self.checks().into_iter().map(|check| self.coded(check)).collect();
-        let now = clock::unix_seconds();
-        checks.push(self.operator_expiry(now));
-        checks.push(self.account_expiry(now));
+        checks.extend(self.upstream().map(|upstream| sync_check(upstream.sync())));
+        checks.extend(self.expiry_checks(clock::unix_seconds()));
         checks
     }
 
@@ -68,71 +66,56 @@ impl Node {
             ("ahead" | "clock", _) | (_, false) => CheckStatus::Warning,
             ("operator", _) if self.trust().is_none() => CheckStatus::Warning,
             ("operator", _) if self.withheld().is_some_and(|count| count > 0) => CheckStatus::Warning,
+            ("replicas", _) if self.has_late_replicas() => CheckStatus::Warning,
+            ("nats_servers", _) if self.has_late_nats_servers() => CheckStatus::Warning,
             _ => CheckStatus::Pass,
         };
         CodedCheck { code, status, detail }
     }
 
-    fn operator_expiry(&self, now: i64) -> CodedCheck {
-        let (status, detail) = match self.trust().map(|trust| trust.exp()) {
-            None => (CheckStatus::Skip, "no operator is configured".to_owned()),
-            Some(0) => (CheckStatus::Pass, "the operator JWT never expires".to_owned()),
-            Some(exp) => expiry(exp, now),
-        };
-        CodedCheck { code: "operator_expiry", status, detail }
+    fn has_late_replicas(&self) -> bool {
+        let counts = self.replicas().counts(clock::uptime_millis());
+        counts.behind + counts.silent > 0
     }
 
-    fn account_expiry(&self, now: i64) -> CodedCheck {
-        let (status, detail) = match self.whole_journal().map(|journal| journal.count_expiring(now, now + AHEAD, MOST))
-        {
-            None => (CheckStatus::Skip, "this server does not store every account".to_owned()),
-            Some(Err(error)) => (CheckStatus::Warning, unknown(&error)),
-            Some(Ok(0)) => (CheckStatus::Pass, "no account expires within 3 days".to_owned()),
-            Some(Ok(count)) => {
-                let (more, s) = (if count == MOST { " or more" } else { "" }, if count == 1 { "" } else { "s" });
-                let verb = if count == 1 { "expires" } else { "expire" };
-                let detail = format!(
-                    "{count}{more} account{s} {verb} within 3 days: \
-                     /api/v1/accounts?state=live&expires_before=3d lists them"
-                );
-                (CheckStatus::Warning, detail)
-            }
-        };
-        CodedCheck { code: "account_expiry", status, detail }
+    /// One of which it is not known what it runs may be as it should, and is no reason for an alarm.
+    fn has_late_nats_servers(&self) -> bool {
+        let summary = self.receipts().summary();
+        summary.behind + summary.silent > 0
     }
 }
 
-/// The verdict on an operator JWT that expires.
-fn expiry(exp: i64, now: i64) -> (CheckStatus, String) {
-    let (at, time) = (utc_time(exp), period(now, exp));
-    if now > exp {
-        (CheckStatus::Warning, format!("the operator JWT expired at {at}, {time} ago: sign a new one"))
-    } else if exp - now < AHEAD {
-        (CheckStatus::Warning, format!("the operator JWT expires at {at}, in {time}: sign a new one"))
-    } else {
-        (CheckStatus::Pass, format!("the operator JWT expires at {at}"))
-    }
-}
-
-fn unknown(error: &StoreError) -> String {
-    format!("cannot tell which accounts expire: {}", error.for_clients())
+fn sync_check(sync: SyncState) -> CodedCheck {
+    let (status, detail) = match (sync.is_in_sync(), sync.lag(), sync.position) {
+        (true, _, Some(head)) => {
+            (CheckStatus::Pass, format!("serves what the primary served at serial {}", head.serial))
+        }
+        (_, Some(lag), _) if sync.is_following => {
+            (CheckStatus::Warning, format!("{lag} change{} not confirmed yet", if lag == 1 { " is" } else { "s are" }))
+        }
+        _ => (CheckStatus::Warning, "does not follow the primary: what it serves may be out of date".to_owned()),
+    };
+    CodedCheck { code: "in_sync", status, detail }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::{Chain, Head, Session};
 
     #[test]
-    fn an_operator_jwt_is_a_warning_from_three_days_before_its_end() {
-        let exp = 1_795_503_912;
-        for (now, status, text) in [
-            (exp - AHEAD, CheckStatus::Pass, "expires at 2026-11-24 07:05:12 UTC"),
-            (exp - AHEAD + 1, CheckStatus::Warning, "expires at 2026-11-24 07:05:12 UTC, in 2 days"),
-            (exp, CheckStatus::Warning, "in 0 seconds"),
-            (exp + 60, CheckStatus::Warning, "expired at 2026-11-24 07:05:12 UTC, 1 minute ago"),
+    fn a_replica_is_in_sync_if_it_follows_and_everything_is_confirmed() {
+        let position = Some(Head { session: Session([1; 16]), serial: 9, chain: Chain([0; 32]) });
+        for (is_following, position, confirmed, status, text) in [
+            (true, position, Some(9), CheckStatus::Pass, "at serial 9"),
+            (true, position, Some(8), CheckStatus::Warning, "1 change is not confirmed yet"),
+            (true, position, Some(2), CheckStatus::Warning, "7 changes are not confirmed yet"),
+            (true, position, None, CheckStatus::Warning, "does not follow"),
+            (false, position, Some(9), CheckStatus::Warning, "does not follow"),
+            (false, None, None, CheckStatus::Warning, "does not follow"),
         ] {
-            let (found, detail) = expiry(exp, now);
-            assert!(found == status && detail.contains(text), "{now}: {detail}");
+            let check = sync_check(SyncState { is_mirror: true, is_following, position, confirmed, ahead: 0 });
+            assert!(check.status == status && check.detail.contains(text), "{check:?}");
         }
     }
 }

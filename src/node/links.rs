@@ -36,6 +36,10 @@ pub trait Connection: std::fmt::Debug + Send + Sync {
     /// Why it is of no use although it is there. It names no file.
     fn problem(&self) -> Option<String>;
 
+    /// When the user JWT of its credentials expires, unix seconds; 0: never. `None`: it has no credentials, or they were never
+    /// readable.
+    fn user_end(&self) -> Option<i64>;
+
     /// Uses this credentials file from now on, and reads it at once.
     fn reload(&self, creds: Option<PathBuf>);
 }

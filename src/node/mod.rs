@@ -8,6 +8,7 @@ mod accounts;
 mod answer;
 mod backend;
 mod delivery;
+mod expiry;
 #[cfg(test)]
 pub(crate) mod fake;
 mod follow;
@@ -25,8 +26,8 @@ mod upstream;
 mod whole;
 mod write;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -46,6 +47,7 @@ pub use delivery::{
     Receipt, Receipts, ReplicaStand, Replicas, ReportRefused, Runs, Server, ServerReceipt, ServerStanding, Silent,
     Turned, Withdrawn, not_live,
 };
+pub use expiry::Expiries;
 pub use follow::{Digested, Feed, FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
 pub use health::{CheckStatus, CodedCheck};
 pub use journal_feed::JournalFeed;
@@ -72,6 +74,7 @@ use crate::feed::wire::new_name;
 use crate::gate::{Gate, Trust};
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
+use crate::tls::TlsFiles;
 
 /// What this server is.
 #[derive(Debug, Clone)]
@@ -97,6 +100,8 @@ pub struct Node {
     last_key_list: keys::LastKeyList,
     leaving: AtomicBool,
     draining: CancellationToken,
+    /// The files of HTTPS, if it is served.
+    https: OnceLock<Arc<TlsFiles>>,
 }
 
 /// What a node consists of besides its role.
@@ -153,6 +158,7 @@ impl Node {
             last_key_list: keys::LastKeyList::default(),
             leaving: AtomicBool::new(false),
             draining: CancellationToken::new(),
+            https: OnceLock::new(),
         }
     }
 
@@ -199,6 +205,11 @@ impl Node {
     /// The replicas that follow this server, and up to where each is current.
     pub const fn replicas(&self) -> &Arc<Replicas> {
         &self.replicas
+    }
+
+    /// Says with which files HTTPS is served. Only the first call counts.
+    pub fn serves_https(&self, files: Arc<TlsFiles>) {
+        let _ = self.https.set(files);
     }
 
     /// Says that the process will end soon: not ready any more. Everything is still answered.

@@ -32,6 +32,9 @@ pub trait Upstream: Backend {
     /// Seconds since the primary was last heard; `None`: never.
     fn primary_age(&self) -> Option<u64>;
 
+    /// When the certificate that this replica shows upstream expires, unix seconds; `None`: it has none.
+    fn certificate_end(&self) -> Option<i64>;
+
     /// How this replica relates to its upstream now.
     fn sync(&self) -> SyncState;
 

@@ -207,6 +207,10 @@ impl Upstream for Replica {
         self.parts.upstream.route()
     }
 
+    fn certificate_end(&self) -> Option<i64> {
+        self.tls_files().not_after()
+    }
+
     fn primary_age(&self) -> Option<u64> {
         self.parts.held.freshness.silence().and_then(|silence| u64::try_from(silence / 1000).ok())
     }

@@ -16,6 +16,7 @@ pub(super) fn https(settings: &Settings, node: &Arc<Node>) -> Result<Option<Arc<
         return Ok(None);
     }
     let tls = Arc::new(ServerTls::load(&settings.http.tls, node.metrics().clone())?);
+    node.serves_https(tls.files().clone());
     tokio::spawn(tls.files().clone().watch());
     Ok(Some(tls))
 }

@@ -39,6 +39,8 @@ struct FilesState {
     settled: [u8; 32],
     /// The content that was broken at the first check. The other file of a pair may be about to be written.
     suspect: Option<[u8; 32]>,
+    /// When the certificate in use expires, unix seconds. `None`: there is none.
+    not_after: Option<i64>,
 }
 
 impl TlsFiles {
@@ -51,7 +53,12 @@ impl TlsFiles {
         user: Arc<dyn TlsFilesUser>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let state = FilesState { paths, settled: snapshot.fingerprint(), suspect: None };
+        let state = FilesState {
+            paths,
+            settled: snapshot.fingerprint(),
+            suspect: None,
+            not_after: not_after.map(|end| end.unix),
+        };
         tell(section, &state.paths, &metrics, "loaded", not_after);
         Arc::new(Self { section, user, metrics, state: Mutex::new(state) })
     }
@@ -67,6 +74,11 @@ impl TlsFiles {
             // It fails only when the runtime ends.
             let _ = tokio::task::spawn_blocking(move || files.look()).await;
         }
+    }
+
+    /// When the certificate in use expires, unix seconds. `None`: there is none.
+    pub fn not_after(&self) -> Option<i64> {
+        self.state.lock().not_after
     }
 
     /// Loads from these paths from now on, and at once, whether anything has changed or not. Blocks.
@@ -106,6 +118,7 @@ impl TlsFiles {
 
     fn applied(&self, state: &mut FilesState, seen: [u8; 32], not_after: Option<&NotAfter>) {
         (state.settled, state.suspect) = (seen, None);
+        state.not_after = not_after.map(|end| end.unix);
         if state.paths != Tls::default() {
             self.metrics.reloaded(self.section, true);
         }

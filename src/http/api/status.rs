@@ -11,7 +11,7 @@ use super::refused::Refused;
 use super::shown;
 use crate::clock;
 use crate::key::seed;
-use crate::node::{CheckStatus, CodedCheck, Connection, Node};
+use crate::node::{CodedCheck, Connection, Expiries, Node};
 
 /// How this server is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,8 +23,12 @@ pub(super) struct ServerStatus {
     mode: Option<&'static str>,
     /// The version of the program.
     version: &'static str,
-    /// Whether it is ready: no check fails.
+    /// Whether it is ready, as `/readyz` says.
     ready: bool,
+    /// Whether it accepts changes itself.
+    writable: bool,
+    /// The identity key of the operator that it trusts; null if none is configured.
+    operator: Option<String>,
     /// Where it is in the order of changes; null if it has followed none yet.
     position: Option<JournalPosition>,
     /// Whether it serves what the primary serves.
@@ -34,6 +38,8 @@ pub(super) struct ServerStatus {
     upstream: Option<UpstreamStatus>,
     /// The connection to NATS.
     nats: NatsStatus,
+    /// When what it needs expires.
+    expires: StatusExpiries,
     /// Numbers.
     counts: StatusCounts,
     /// What was looked at.
@@ -69,6 +75,19 @@ pub(super) struct NatsStatus {
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+}
+
+/// When what a server needs expires, unix seconds; null: never, or there is none.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StatusExpiries {
+    /// The operator JWT in force.
+    operator: Option<i64>,
+    /// The certificate of `http.tls`.
+    certificate: Option<i64>,
+    /// The certificate of `replica.tls`.
+    client_certificate: Option<i64>,
+    /// The user JWT of the NATS credentials.
+    nats_user: Option<i64>,
 }
 
 /// Numbers.
@@ -112,7 +131,6 @@ pub(super) async fn replicas(request: &HttpRequest, shared: &Shared) -> Result<H
 
 impl ServerStatus {
     fn of(node: &Node) -> Self {
-        let checks = node.coded_checks();
         let sync = node.upstream().map(|upstream| (upstream, upstream.sync()));
         let position = match &sync {
             Some((_, sync)) => sync.position,
@@ -124,7 +142,9 @@ impl ServerStatus {
             role: if sync.is_some() { "replica" } else { "primary" },
             mode: sync.map(|(_, sync)| if sync.is_mirror { "mirror" } else { "cache" }),
             version: env!("CARGO_PKG_VERSION"),
-            ready: !checks.iter().any(|check| check.status == CheckStatus::Fail),
+            ready: node.is_ready(),
+            writable: node.is_writable(),
+            operator: node.trust().map(|trust| trust.identity().text()),
             position: position.map(|head| JournalPosition::of(head.position(head.serial))),
             in_sync: sync.is_none_or(|(_, sync)| sync.is_in_sync()),
             upstream: sync.map(|(upstream, sync)| UpstreamStatus {
@@ -137,6 +157,7 @@ impl ServerStatus {
                 ahead: sync.ahead,
             }),
             nats: NatsStatus::of(node.nats().map(|nats| &**nats)),
+            expires: StatusExpiries::of(node.expiries()),
             counts: StatusCounts {
                 accounts: counts.map(|(accounts, _)| accounts),
                 withheld: counts.map(|(_, withheld)| withheld),
@@ -144,7 +165,7 @@ impl ServerStatus {
                 replicas_behind: replicas.behind,
                 replicas_silent: replicas.silent,
             },
-            checks: checks.into_iter().map(StatusCheck::of).collect(),
+            checks: node.coded_checks().into_iter().map(StatusCheck::of).collect(),
         }
     }
 }
@@ -154,6 +175,12 @@ impl NatsStatus {
         let connected = nats.is_some_and(Connection::is_connected);
         let problem = nats.and_then(|nats| if connected { nats.problem() } else { nats.failure() });
         Self { configured: nats.is_some(), connected, problem }
+    }
+}
+
+impl StatusExpiries {
+    const fn of(Expiries { operator, certificate, client_certificate, nats_user }: Expiries) -> Self {
+        Self { operator, certificate, client_certificate, nats_user }
     }
 }
 

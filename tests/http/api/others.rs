@@ -4,7 +4,7 @@ use nkeys::KeyPair;
 use serde_json::Value;
 
 use super::{get, mirror};
-use crate::support::{Account, Launch, Operator, Server, now, until};
+use crate::support::{Account, Authority, Launch, Operator, Server, now, until};
 
 /// The verdict of a check, and what it says.
 fn check(status: &Value, code: &str) -> (String, String) {
@@ -52,9 +52,12 @@ async fn a_primary_says_how_it_is_and_warns_of_what_expires() {
         ("nats", "skip"),
         ("operator_expiry", "pass"),
         ("account_expiry", "pass"),
+        ("certificate_expiry", "skip"),
+        ("nats_user_expiry", "skip"),
     ] {
         assert_eq!(check(&status, code).0, verdict, "{code}");
     }
+    assert_eq!((&status["writable"], &status["operator"]), (&true.into(), &operator.key().into()));
     // The same source as that of the readiness report.
     let verbose = server.http.get("/readyz?verbose").await.body;
     for one in status["checks"].as_array().unwrap() {
@@ -74,6 +77,30 @@ async fn a_primary_says_how_it_is_and_warns_of_what_expires() {
     let (verdict, detail) = check(&status, "operator_expiry");
     assert_eq!((&*verdict, detail.contains("sign a new one")), ("warning", true), "{detail}");
     assert_eq!((&status["ready"], &status["counts"]["accounts"]), (&true.into(), &1.into()));
+    server.http.get("/readyz").await.expect(200);
+}
+
+/// What has expired fails, and the server goes on.
+#[tokio::test]
+async fn what_has_expired_is_a_failure_that_leaves_the_server_ready() {
+    let (operator, authority, folder) = (Operator::new(), Authority::new("Tests"), tempfile::tempdir().unwrap());
+    let (cert, key) = (folder.path().join("server.pem"), folder.path().join("server.key"));
+    authority.server_until(2021, "accounts.example.com").write(&cert, &key);
+    let mut claims = operator.claims(&[], now() - 3600);
+    claims["exp"] = (now() - 60).into();
+    let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+    let launch = Launch::default().flag("-operator", operator.sign_by_identity_key(&claims));
+    let server = launch.https(&cert, &key, client).start().await;
+    let status = get(&server.http, "status").await;
+    for (code, said) in
+        [("operator_expiry", "expired at "), ("certificate_expiry", "expired at 2021-01-01 00:00:00 UTC")]
+    {
+        let (verdict, detail) = check(&status, code);
+        assert!(verdict == "fail" && detail.contains(said), "{code}: {verdict}, {detail}");
+    }
+    let ends = &status["expires"];
+    assert_eq!((&ends["operator"], &ends["certificate"]), (&claims["exp"], &1_609_459_200.into()));
+    assert_eq!((&status["ready"], &ends["nats_user"]), (&true.into(), &Value::Null));
     server.http.get("/readyz").await.expect(200);
 }
 
@@ -102,10 +129,12 @@ async fn replicas_are_listed_and_say_how_far_they_are() {
             (&format!("{}/", primary.url).trim_end_matches('/').into(), &0.into())
         );
         assert_eq!((&upstream["following"], &upstream["ahead"]), (&true.into(), &0.into()));
+        assert_eq!((&*check(&status, "in_sync").0, &status["writable"]), ("pass", &false.into()));
         assert_eq!(status["counts"]["accounts"].is_null(), mode == "cache");
     }
     primary.kill();
     until("the mirror notices", || async { get(&mirror.http, "status").await["upstream"]["following"] == false }).await;
-    assert_eq!(get(&mirror.http, "status").await["in_sync"], false);
-    assert_eq!(get(&mirror.http, "status").await["ready"], true, "it serves what it has");
+    let status = get(&mirror.http, "status").await;
+    assert_eq!((&status["in_sync"], &*check(&status, "in_sync").0), (&false.into(), "warning"));
+    assert_eq!(status["ready"], true, "it serves what it has");
 }
