@@ -14,7 +14,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::body;
-use super::found::{AnswerLook, AnswerWorth};
+use super::found::{AnswerLook, AnswerWorth, PROBE, VARZ, is_varz};
 use super::marks::ServerMark;
 use super::{UpstreamError, UpstreamServer};
 use crate::feed::wire::SERVER_HEADER;
@@ -29,10 +29,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 5;
 /// How many requests in a row may come back to this process before it logs that.
 const CHANCE: u32 = 2;
-/// The largest answer of a monitoring port that is read, in bytes.
-const VARZ: usize = 256 << 10;
-/// The path that only an account server answers with 200 and nothing.
-const PROBE: &str = "/jwt/v1/accounts/";
 /// The pause between two log lines with the same finding.
 const REMIND: Duration = Duration::from_secs(600);
 /// The pause between two log lines with different findings.
@@ -183,8 +179,7 @@ impl UpstreamServer {
     async fn is_monitoring(&self) -> bool {
         let Ok(mut response) = self.probing("/varz").await else { return false };
         let Ok(body) = body::read(&mut response, VARZ).await else { return false };
-        let varz = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
-        varz.get("server_id").is_some() && varz.get("max_payload").is_some()
+        is_varz(&body)
     }
 
     async fn probing(&self, path: &str) -> Result<Response, UpstreamError> {

@@ -9,6 +9,11 @@ use crate::excerpt::excerpt_of;
 /// The number of bytes of a header that are quoted.
 const LONGEST_WORD: usize = 64;
 
+/// The path that only an account server answers with 200 and nothing.
+pub(super) const PROBE: &str = "/jwt/v1/accounts/";
+/// The largest answer of a monitoring port that is read, in bytes.
+pub(super) const VARZ: usize = 256 << 10;
+
 /// An answer without the mark of an account server, and what it says about its sender.
 #[derive(Debug)]
 pub(super) struct AnswerLook {
@@ -92,13 +97,19 @@ impl AnswerLook {
     /// request. `words`: the lines of the body. `is_monitoring`: whether it looks like a nats-server's monitoring port.
     pub(super) fn stranger(&self, asked: &str, words: &[String], is_monitoring: bool) -> UpstreamError {
         let words = words.join("\n").to_lowercase();
-        if words.contains("http request to an https server")
-            || words.contains("plain http request was sent to https port")
-        {
+        if speaks_https(&words) {
             return UpstreamError::Useless(
                 "it speaks HTTPS, and primary says http://: write https:// in primary".to_owned(),
             );
         }
+        UpstreamError::Useless(format!(
+            "{}; set primary to the URL of an account server",
+            self.seen(asked, &words, is_monitoring)
+        ))
+    }
+
+    /// What the server is, for people, as far as can be told. The arguments are those of [`Self::stranger`], in lower case.
+    pub(super) fn seen(&self, asked: &str, words: &str, is_monitoring: bool) -> String {
         let mut text = format!("it answers, but it is not an account server: GET {asked} gave {}", self.status);
         if let Some(server) = &self.server {
             text.push_str(&format!(" with `Server: {server}`"));
@@ -109,12 +120,13 @@ impl AnswerLook {
             "; it looks like the default backend of an ingress, whose account servers may be down"
         } else if self.is_page || words.starts_with("<!doctype") || words.starts_with("<html") {
             "; it is a web page"
+        } else if speaks_https(words) {
+            "; it speaks HTTPS: write https://"
         } else {
             ""
         };
         text.push_str(guess);
-        text.push_str("; set primary to the URL of an account server");
-        UpstreamError::Useless(text)
+        text
     }
 
     /// The error for a server that was an account server before, and whose answers have lost the mark.
@@ -127,6 +139,17 @@ impl AnswerLook {
             self.status
         ))
     }
+}
+
+/// Whether an answer, in lower case, is that of a server which expects TLS.
+fn speaks_https(words: &str) -> bool {
+    words.contains("http request to an https server") || words.contains("plain http request was sent to https port")
+}
+
+/// Whether an answer to `GET /varz` is that of the monitoring port of a nats-server.
+pub(super) fn is_varz(body: &[u8]) -> bool {
+    let varz = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    varz.get("server_id").is_some() && varz.get("max_payload").is_some()
 }
 
 #[cfg(test)]
