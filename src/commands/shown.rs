@@ -8,8 +8,14 @@ use crate::key::seed;
 pub(super) fn printable(text: &str) -> String {
     seed::redact(text)
         .chars()
-        .flat_map(|symbol| if symbol.is_control() { symbol.escape_default().collect() } else { vec![symbol] })
+        .flat_map(|symbol| if steers(symbol) { symbol.escape_default().collect() } else { vec![symbol] })
         .collect()
+}
+
+/// Whether a character changes how a terminal shows the others: it controls it, ends a line, or turns the direction.
+fn steers(symbol: char) -> bool {
+    symbol.is_control()
+        || matches!(symbol, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A text as one word of a shell command that people copy.
