@@ -27,6 +27,7 @@ use super::man::ManArgs;
 use super::operator::OperatorArgs;
 use super::promote::PromoteArgs;
 use super::restore::RestoreArgs;
+use super::status::StatusArgs;
 use crate::config::Overrides;
 
 mod go_style;
@@ -57,6 +58,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Ask a server whether it serves, for containers and scripts
     Healthcheck(HealthcheckArgs),
+    /// Show how account servers, replicas and nats-servers are, once or all the time
+    Status(StatusArgs),
     /// Sign a request to delete accounts, offline
     DeleteRequest(DeleteRequestArgs),
     /// Wait until every acknowledged change is in the token folder, on disk

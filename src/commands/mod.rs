@@ -25,6 +25,7 @@ pub mod promote;
 pub mod restore;
 mod serve;
 mod shown;
+pub mod status;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         }
         Some(Command::Explain(args)) => explain::run(&settings(&cli)?, args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&loaded(&cli)?.0, args),
+        Some(Command::Status(args)) => status::run(loaded(&cli).map(|(settings, _)| settings), args),
         Some(Command::Init(args)) => init::run(&loaded(&cli)?.0, args),
         Some(Command::Flush(args)) => flush::run(&loaded(&cli)?.0, args),
         Some(Command::Import(args)) => import::run(&settings(&cli)?, args),

@@ -6,6 +6,7 @@ use reqwest::{Response, StatusCode, header};
 
 use super::body::{self, BodyError};
 use super::explain::chain;
+use super::found::{AnswerLook, PROBE, VARZ, is_varz};
 use super::{Access, client};
 
 /// The time limit of one answer.
@@ -22,7 +23,11 @@ pub(crate) struct RemoteServer {
 impl RemoteServer {
     /// The server at `url`, which the flag `flag` gave. The error says what is wrong with the URL or a TLS file.
     pub(crate) fn new(url: &str, flag: &str, access: &Access) -> Result<Self, String> {
-        reqwest::Url::parse(url).map_err(|error| format!("cannot use the URL of {flag}: {error}"))?;
+        let unusable = |why: &dyn std::fmt::Display| format!("cannot use the URL of {flag}: {why}");
+        let parsed = reqwest::Url::parse(url).map_err(|error| unusable(&error))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(unusable(&"it must begin with http:// or https://"));
+        }
         Ok(Self::with(client(access).map_err(|error| error.to_string())?, url))
     }
 
@@ -57,6 +62,26 @@ impl RemoteServer {
         }
     }
 
+    /// Whether it is an account server, also one of earlier kinds, which has no mark.
+    pub(crate) async fn is_account_server(&self) -> bool {
+        let Ok(mut reply) = self.get_once(PROBE.trim_start_matches('/')).await else { return false };
+        let is_page = look(&reply).is_page();
+        reply.status() == StatusCode::OK && !is_page && body::words(&mut reply).await.is_empty()
+    }
+
+    /// What gave an answer without the mark of an account server, for people. The server may be asked once more.
+    pub(crate) async fn stranger(&self, mut reply: Response) -> String {
+        let (look, asked) = (look(&reply), reply.url().path().to_owned());
+        let words = body::words(&mut reply).await.join("\n").to_lowercase();
+        look.seen(&asked, &words, self.is_monitoring().await)
+    }
+
+    /// Whether it is the monitoring port of a nats-server.
+    async fn is_monitoring(&self) -> bool {
+        let Ok(mut reply) = self.get_once("varz").await else { return false };
+        body::read(&mut reply, VARZ).await.is_ok_and(|body| is_varz(&body))
+    }
+
     /// The URL of a path after `/jwt/v1/`.
     pub(crate) fn url(&self, path: &str) -> String {
         self.root(&format!("jwt/v1/{path}"))
@@ -74,6 +99,10 @@ impl RemoteServer {
             .and_then(|url| Some(format!("{}://{}:{}", url.scheme(), url.host_str()?, url.port_or_known_default()?)));
         shown.unwrap_or_else(|| "the server".to_owned())
     }
+}
+
+fn look(reply: &Response) -> AnswerLook {
+    AnswerLook::at(reply.status(), reply.headers(), reply.url())
 }
 
 fn is_busy(status: StatusCode) -> bool {

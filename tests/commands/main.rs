@@ -1,4 +1,4 @@
-//! The commands: judging JWTs and users, deleting, moving in and out, promotion, health, the demo.
+//! The commands: judging JWTs and users, deleting, moving in and out, promotion, health, status, the demo.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -12,3 +12,4 @@ mod healthcheck;
 mod init;
 mod moving;
 mod promotion;
+mod status;
