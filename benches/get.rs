@@ -2,6 +2,7 @@
 //!
 //! Both servers run in turn, in one run, with as many workers, under the same load of 64 keep-alive connections, made
 //! with wrk (`apt-get install wrk`). Reported are requests a second and CPU time per request, and their ratios.
+//! `PEER` is a binary of this server that takes the place of the bare handler.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -51,29 +52,41 @@ async fn bare(port: u16, token: String) {
     .unwrap();
 }
 
-async fn compare() {
-    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account().public_key());
-    let token = support::account(&operator, &account, 1);
-    let (ours, port) = support::server(&["-operator", &support::operator(&operator, None)]);
-    support::load(port, vec![vec![support::post(&account, &token)]]).await;
-    let bare_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+fn start_bare(token: &str) -> (Process, u16) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let bare = Command::new(std::env::current_exe().unwrap())
-        .args(["bare", &bare_port.to_string(), &token])
+        .args(["bare", &port.to_string(), token])
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let bare = Process(bare);
     std::thread::sleep(Duration::from_millis(500));
+    (Process(bare), port)
+}
+
+async fn compare() {
+    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account().public_key());
+    let token = support::account(&operator, &account, 1);
+    let operator = support::operator(&operator, None);
+    let (ours, port) = support::server(&["-operator", &operator]);
+    support::load(port, vec![vec![support::post(&account, &token)]]).await;
+    let (name, (peer, peer_port)) = match std::env::var("PEER") {
+        Ok(binary) => {
+            let (peer, port) = support::server_of(&binary, &["-operator", &operator], &[]);
+            support::load(port, vec![vec![support::post(&account, &token)]]).await;
+            ("the peer", (peer, port))
+        }
+        Err(_) => ("bare", start_bare(&token)),
+    };
     let path = format!("/jwt/v1/accounts/{account}");
     // The machine's speed changes over time, so what is compared is neighbours.
     let (mut rates, mut costs, mut all) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let first_ours = (round % 2 == 0).then(|| measure(&ours, port, &path));
-        let (bare_rate, bare_cost) = measure(&bare, bare_port, &path);
+        let (peer_rate, peer_cost) = measure(&peer, peer_port, &path);
         let (rate, cost) = first_ours.unwrap_or_else(|| measure(&ours, port, &path));
-        println!("round {round}: ours {rate:.0}/s {cost:.2} us, bare {bare_rate:.0}/s {bare_cost:.2} us");
-        rates.push(rate / bare_rate);
-        costs.push(cost / bare_cost);
+        println!("round {round}: ours {rate:.0}/s {cost:.2} us, {name} {peer_rate:.0}/s {peer_cost:.2} us");
+        rates.push(rate / peer_rate);
+        costs.push(cost / peer_cost);
         all.push(rate);
     }
     println!("ours: {:.0}/s (median)", support::median(&mut all));

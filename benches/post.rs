@@ -1,7 +1,8 @@
 //! `cargo bench --bench post`: durable pushes over HTTP, one at a time and on 64 connections, and what they cost.
 //!
-//! `GO_SERVER` is a binary of the Go server. Then both get the same pushes one at a time, in turn, and the medians of the rounds' ratios
-//! are printed. `SERVER` is the binary to be measured, by default the one that was built with this.
+//! `GO_SERVER` is a binary of the Go server, or `PEER` one of this server. Then both get the same pushes one at a time, in turn, and the
+//! medians of the rounds' ratios are printed. `SERVER` is the binary to be measured, by default the one that was built with this.
+//! With `AUDIT=true` it writes an audit log, and its peer does not.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::cast_precision_loss)]
 
@@ -30,10 +31,21 @@ fn main() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let jwt = support::operator(&operator, None);
     let dir = folder.path().join("ours");
-    let (process, port) = support::server(&["-operator", &jwt, "-dir", dir.to_str().unwrap()]);
+    let audit = folder.path().join("audit.log");
+    let is_audited = std::env::var_os("AUDIT").is_some();
+    let settings = is_audited.then(|| ("NAS_AUDIT__PATH", audit.to_str().unwrap()));
+    let args = ["-operator", &jwt, "-dir", dir.to_str().unwrap()];
+    let (process, port) = support::server_with(&args, settings.as_slice());
     let mut ours = Alone::new("one at a time", process, port);
-    let theirs = std::env::var("GO_SERVER").ok().map(|binary| go_server(&binary, &jwt, folder.path()));
-    let mut theirs = theirs.map(|(process, port)| Alone::new("Go server, one at a time", process, port));
+    let mut theirs = match (std::env::var("GO_SERVER"), std::env::var("PEER")) {
+        (Ok(binary), _) => Some(go_server(&binary, &jwt, folder.path())),
+        (_, Ok(binary)) => {
+            let dir = folder.path().join("theirs");
+            Some(support::server_of(&binary, &["-operator", &jwt, "-dir", dir.to_str().unwrap()], &[]))
+        }
+        _ => None,
+    }
+    .map(|(process, port)| Alone::new("the peer, one at a time", process, port));
     figure("signature check, CPU", verify_cost(&operator), "us");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let push = |version: usize| {
@@ -55,8 +67,8 @@ fn main() {
     ours.report();
     if let Some(theirs) = theirs {
         theirs.report();
-        figure("one at a time, p50 as a share of the Go server's, median", support::median(&mut times), "");
-        figure("one at a time, CPU as a share of the Go server's, median", support::median(&mut costs), "");
+        figure("one at a time, p50 as a share of the peer's, median", support::median(&mut times), "");
+        figure("one at a time, CPU as a share of the peer's, median", support::median(&mut costs), "");
     }
 
     let many: Vec<Vec<_>> = (0..CONNECTIONS).map(|_| (0..EACH).map(push).collect()).collect();

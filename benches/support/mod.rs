@@ -77,6 +77,11 @@ pub(crate) fn server(args: &[&str]) -> (Process, u16) {
 /// The same, with settings in the environment. `SERVER` names another program. It listens where `-hp` says, if that is among the arguments.
 pub(crate) fn server_with(args: &[&str], settings: &[(&str, &str)]) -> (Process, u16) {
     let program = std::env::var("SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nats-account-server").to_owned());
+    server_of(&program, args, settings)
+}
+
+/// The same, of this program.
+pub(crate) fn server_of(program: &str, args: &[&str], settings: &[(&str, &str)]) -> (Process, u16) {
     let mut child = Command::new(program)
         .args(args)
         .envs(settings.iter().copied())
