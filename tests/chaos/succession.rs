@@ -117,9 +117,11 @@ impl Play {
     async fn is_level(&self, mirror: usize) -> bool {
         let (Some(here), Some(there)) = (self.http(mirror), self.http(0)) else { return false };
         let (Some(primary), Some(mine)) = (position(there, "").await, position(here, "").await) else { return false };
-        // A mirror gives its pack if it has everything.
+        // A mirror gives its pack if it has everything, and says that it is in sync if nothing of that is in doubt.
+        let answers = async |path| here.try_get(path).await.ok().filter(|reply| reply.status == 200);
         (primary.session, primary.serial, primary.chain) == (mine.session, mine.serial, mine.chain)
             && self.is_connected(mirror).await
-            && here.try_get("/jwt/v1/pack").await.is_ok_and(|reply| reply.status == 200)
+            && answers("/jwt/v1/pack").await.is_some()
+            && answers("/api/v1/status").await.is_some_and(|status| status.body.contains(r#""in_sync":true"#))
     }
 }
