@@ -19,6 +19,8 @@ use crate::key::{AccountKey, Kind, PublicKey};
 const HEADS: usize = 20_000;
 /// For how long a piece is read, about.
 const TIME: Duration = Duration::from_millis(15);
+/// Heads that a piece reads however long that takes: few accounts are in one piece on a busy machine, too.
+const LEAST: usize = 500;
 
 /// What became of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +129,7 @@ impl JournalReader {
             while let Some(row) = rows.next()? {
                 looked += 1;
                 let key = AccountKey::from_raw(row.get(0)?);
-                let is_full = looked == HEADS || begun.elapsed() >= TIME;
+                let is_full = looked == HEADS || (looked >= LEAST && begun.elapsed() >= TIME);
                 let taken = match account_head(row)? {
                     Some(head) => take(head, &HeadTexts(connection))?,
                     None => ControlFlow::Continue(()),
