@@ -78,6 +78,11 @@ impl Seen {
         self.replaced.clear();
     }
 
+    /// The same, of these versions.
+    pub(super) fn forget_replaced_of(&mut self, numbers: &HashSet<usize>) {
+        self.replaced.retain(|number| !numbers.contains(number));
+    }
+
     /// One store has what both say. Of two versions of one second, the one that replaced the other counts.
     pub(super) fn and(mut self, other: &Self) -> Self {
         let is_other = match (self.version, other.version) {
