@@ -6,10 +6,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::head::Row;
 use super::transaction::{Record, Transaction};
+use super::weigh::may_delete;
 use super::write::{CommitError, Outcome};
 use crate::feed::digest::Toggle;
 use crate::feed::{Content, Subject};
-use crate::gate::{Digest, Entry, Ordering, Refusal, Tombstone, Via};
+use crate::gate::{Digest, Entry, Tombstone, Via};
 use crate::key::AccountKey;
 
 impl Transaction<'_> {
@@ -19,22 +20,15 @@ impl Transaction<'_> {
         via: Via,
         at: i64,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
-        // It was admitted a moment ago; the operator JWT may be another one by now.
-        if !self.standing.vouches(entry.issuer()) {
-            return Ok(Err(Refusal::Untrusted(entry.issuer().text()).into()));
-        }
         let place = Subject::Account(*entry.key());
         let row = self.load(&place)?.unwrap_or_default();
-        match row.held.order(&entry.version(), via, None, &self.standing) {
-            Ordering::Newer => {}
-            // It is back in the folder that it had left, or was known without its text.
-            Ordering::Same if row.removed != 0 || row.row == 0 => {}
-            Ordering::Same => {
+        match row.weigh_put(entry, via, &self.standing) {
+            Ok(true) => {}
+            Ok(false) => {
                 self.repair(&row, entry.digest(), entry.token(), &entry.key().text())?;
                 return Ok(Ok(Outcome::Same { serial: self.serial_of(row.row)? }));
             }
-            Ordering::Behind | Ordering::Refetch => return Ok(Err(Refusal::Tie(entry.iat()).into())),
-            Ordering::Refused(refusal) => return Ok(Err(refusal.into())),
+            Err(refusal) => return Ok(Err(refusal.into())),
         }
         let mut now = row.clone();
         now.held.put(entry.version(), Some(self.next_position()), &self.standing);
@@ -69,8 +63,8 @@ impl Transaction<'_> {
         via: Via,
         at: i64,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
-        if !self.standing.vouches(tombstone.issuer()) {
-            return Ok(Err(Refusal::DeleteUntrusted.into()));
+        if let Err(refusal) = may_delete(tombstone, &self.standing) {
+            return Ok(Err(refusal.into()));
         }
         let request = tombstone.deletion();
         let mut rows = Vec::with_capacity(tombstone.keys().len());
@@ -78,16 +72,12 @@ impl Transaction<'_> {
         for key in tombstone.keys() {
             let place = Subject::Account(*key);
             let before = self.load(&place)?.unwrap_or_default();
-            if let Err(refusal) = before.held.order_delete(key, &request, &self.standing) {
-                return Ok(Err(refusal.into()));
-            }
-            let mut after = before.clone();
-            let is_news = after.held.delete(request, &self.standing);
+            let after = match before.weigh_delete(key, request, &self.standing) {
+                Ok(after) => after,
+                Err(refusal) => return Ok(Err(refusal.into())),
+            };
             latest = latest.max(self.serial_of(before.deleted_row)?);
-            // An account that a later request deleted stays deleted by that one.
-            if is_news {
-                rows.push((place, before, after));
-            }
+            rows.extend(after.map(|after| (place, before, after)));
         }
         if rows.is_empty() {
             return Ok(Ok(Outcome::Same { serial: latest }));

@@ -9,10 +9,11 @@ use super::head::Row;
 use super::listed::HeadChange;
 use super::read::JournalReader;
 use super::transaction::{Record, Transaction};
+use super::weigh::has_room;
 use super::write::{CommitError, Outcome};
 use crate::feed::digest::Toggle;
 use crate::feed::{Content, Subject, SubjectKind};
-use crate::gate::{Activation, ActivationRefusal, Ordering, Refusal, Standing, Via};
+use crate::gate::{Activation, Standing, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -34,31 +35,23 @@ impl Transaction<'_> {
         limit: u64,
         at: i64,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
-        let (key, account) = (activation.id().raw(), activation.account());
         let place = Subject::Activation(*activation.id());
         let row = self.load(&place)?.unwrap_or_default();
-        // Whether its signer counts is asked of its account, and again at every change of that.
-        let standing = Standing::default();
-        match row.held.order(&activation.version(), via, None, &standing) {
-            Ordering::Newer => {}
+        match row.weigh_activation(activation, via) {
+            Ok(true) => {}
             // What was forgotten stays so.
-            Ordering::Same if row.removed != 0 || row.row == 0 => return Ok(Ok(Outcome::Same { serial: 0 })),
-            Ordering::Same => {
+            Ok(false) if row.removed != 0 || row.row == 0 => return Ok(Ok(Outcome::Same { serial: 0 })),
+            Ok(false) => {
                 self.repair(&row, activation.digest(), activation.token(), &activation.id().text())?;
                 return Ok(Ok(Outcome::Same { serial: self.serial_of(row.row)? }));
             }
-            Ordering::Behind | Ordering::Refetch => return Ok(Err(Refusal::Tie(activation.iat()).into())),
-            Ordering::Refused(refusal) => return Ok(Err(refusal.into())),
+            Err(refusal) => return Ok(Err(refusal.into())),
         }
-        let is_listed: bool = self
-            .connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM activation WHERE account = ?1 AND key = ?2)")?
-            .query_row(params![account.raw(), key], |row| row.get(0))?;
-        if !is_listed && self.is_at_limit(account.raw(), limit)? {
-            return Ok(Err(Refusal::from(ActivationRefusal::TooMany { account: *account, limit }).into()));
+        if let Err(refusal) = has_room(self.connection, activation, limit)? {
+            return Ok(Err(refusal.into()));
         }
         let mut now = Row { held: row.held.clone(), ..Row::default() };
-        now.held.put(activation.version(), Some(self.next_position()), &standing);
+        now.held.put(activation.version(), Some(self.next_position()), &Standing::default());
         let toggle = Toggle::between(&place, row.leaf(&place), now.own_leaf(&place));
         let id = self
             .append(Content::Activation(activation.clone()), Record::of_activation(activation, via, at, &[toggle]))?;
@@ -83,15 +76,6 @@ impl Transaction<'_> {
             .prepare_cached("INSERT OR IGNORE INTO activation (account, key) VALUES (?1, ?2)")?
             .execute(params![activation.account().raw(), activation.id().raw()])
             .map(drop)
-    }
-
-    fn is_at_limit(&self, account: &[u8; 32], limit: u64) -> rusqlite::Result<bool> {
-        // No more is counted than the answer needs.
-        let count: u64 = self
-            .connection
-            .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM activation WHERE account = ?1 LIMIT ?2)")?
-            .query_row(params![account, limit], |row| row.get(0))?;
-        Ok(count >= limit)
     }
 
     /// Forgets activations that have expired. Each is a change, so that followers forget the same. What was issued before

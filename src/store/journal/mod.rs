@@ -7,7 +7,7 @@
 //! |---|---|
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
 //! | its file | [`open`], [`mend`], [`files`], [`checkpoint`], [`index`], [`pool`], [`lacking`] |
-//! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
+//! | writing | [`write`](mod@write) (the requests), [`notes`], [`weigh`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
 //! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`audited`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`], [`listed`] |
 //! | reading the file of another process | [`foreign`], [`progress`] |
 //!
@@ -56,6 +56,7 @@ mod status;
 mod tail;
 mod transaction;
 pub mod upstream;
+mod weigh;
 mod write;
 mod writer;
 
