@@ -8,6 +8,7 @@
 //! * [`AccountJwt::validate`] and its siblings give [`Issues`].
 //! * [`HashId`] names an activation in a URL; [`readable()`] shows a token to people, and
 //!   [`diff()`] what differs between two of them, claim by claim ([`plain()`]).
+//! * [`AccountJwt::shares`] says whether another account may import something from it, as nats-server decides.
 //! * [`encode`] makes tokens for demonstrations and tests.
 //!
 //! ```
@@ -41,6 +42,7 @@ mod quote;
 mod read;
 mod readable;
 mod rules;
+mod sharing;
 mod wire;
 
 use crate::key::Signers;
@@ -57,6 +59,7 @@ pub use plain::plain;
 pub(crate) use quote::quote;
 pub use readable::{ReadableError, readable};
 pub use rules::{Issue, Issues};
+pub use sharing::NotShared;
 pub use wire::{Body, Jwt};
 
 /// A token of any kind.

@@ -61,7 +61,8 @@ fn overlaps(import: &Import, seen: &mut Seen, issues: &mut Issues) {
     seen.all.insert(here);
 }
 
-fn check(import: &Import, sub: &str, issues: &mut Issues) {
+/// The rules for one import of the account `sub`.
+pub(super) fn check(import: &Import, sub: &str, issues: &mut Issues) {
     let service = import.kind == StreamKind::Service;
     if import.kind == StreamKind::Unknown {
         issues.error("invalid import type: \"unknown\"");
@@ -109,9 +110,7 @@ fn check_token(import: &Import, token: &ActivationJwt, sub: &str, issues: &mut I
         issues.error(format!("mismatch between token import type {token} and type of import {import}"));
     }
     activation::check_body(&token.body, issues);
-    let by_service = import.kind == StreamKind::Service && !import.to.is_empty();
-    let wanted = if by_service { &import.to } else { &import.subject };
-    if !subject::is_contained_in(wanted, &token.body.subject) {
+    if !subject::is_contained_in(import.exported_subject(), &token.body.subject) {
         let granted = quote(&token.body.subject);
         issues.error(format!("activation token import subject {granted} doesn't match import {quoted}"));
     }

@@ -15,7 +15,7 @@ mod user;
 
 pub use issue::{Issue, Issues};
 
-use super::claims::{Info, Registered};
+use super::claims::{Import, Info, Registered};
 use super::{AnyJwt, Body, GenericJwt};
 use crate::key::{Kind, PublicKey};
 
@@ -42,6 +42,13 @@ impl GenericJwt {
         times(&self.claims, now, &mut issues);
         issues
     }
+}
+
+/// The findings of the library's `Validate` about one import of the account `sub`.
+pub(super) fn of_import(of: &Import, sub: &str) -> Issues {
+    let mut issues = Issues::default();
+    import::check(of, sub, &mut issues);
+    issues
 }
 
 /// Longest description or address, in bytes.
