@@ -94,7 +94,7 @@ fn described(mut response: HttpResponse, activation: &Activation) -> HttpRespons
 }
 
 /// Status and text of a refusal.
-fn worded(refusal: &Refusal) -> (StatusCode, String) {
+pub(super) fn worded(refusal: &Refusal) -> (StatusCode, String) {
     let title = match refusal {
         Refusal::Activation(refusal) => match refusal {
             ActivationRefusal::TooLarge(_) => {

@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
+use super::api::ApiRoute;
 use super::places::{ConnectionPlace, ConnectionPlaces, InFlight};
 use super::rejections::MAX_METHOD;
 use super::reply::Rejection;
@@ -149,8 +150,9 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         }
         Route::Digests if *method == Method::POST => return digests::compare(request, payload, shared).await,
         Route::Followers if *method == Method::POST => return followers::post(request, payload, shared).await,
+        Route::Api(ApiRoute::Check) if *method == Method::POST => return api::check(request, payload, shared).await,
         Route::Server => return reply::not_found(request),
-        _ if !reads || *route == Route::Activations => {
+        _ if !reads || matches!(route, Route::Activations | Route::Api(ApiRoute::Check)) => {
             let message = meant::hinted("Method Not Allowed", request);
             return reply::method_not_allowed(request, route.allow(writes::are_taken(shared)), &message);
         }

@@ -117,7 +117,7 @@ pub(super) fn not_written(request: &HttpRequest, allow: &'static str, error: Wri
 }
 
 /// Status and text of a refusal.
-fn worded(refusal: &Refusal) -> (StatusCode, String) {
+pub(super) fn worded(refusal: &Refusal) -> (StatusCode, String) {
     let title = match refusal {
         Refusal::Decode(_) | Refusal::NotAJwt(_) => "bad JWT in request",
         Refusal::WrongAccount { .. } => "pub keys don't match",

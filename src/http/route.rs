@@ -112,6 +112,7 @@ impl<'p> Route<'p> {
             Self::Operator if takes_changes => "GET, HEAD, POST, OPTIONS",
             Self::Activations if takes_changes => "POST, OPTIONS",
             Self::Activations => "OPTIONS",
+            Self::Api(ApiRoute::Check) => "POST, OPTIONS",
             // Their POST changes no account.
             Self::Digests | Self::Followers => "GET, HEAD, POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",

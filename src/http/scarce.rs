@@ -42,6 +42,9 @@ const COMPARISONS: turns::Bounds = turns::Bounds {
 /// Lists of the API that are read at the same time: each reads for about 15 ms.
 const LISTS: turns::Bounds = turns::Bounds { waiting_each: 64, waiting: 256, ..COMPARISONS };
 
+/// Checks of the API that are made at the same time. Each reads for two seconds at most.
+const CHECKS: turns::Bounds = turns::Bounds { most: 1, each: 1, ..LISTS };
+
 /// Packs that are sent at the same time. A client has to take each piece, of about 1 MiB at most, in 5 seconds while others
 /// wait.
 const PACKS: turns::Bounds = turns::Bounds {
@@ -70,6 +73,8 @@ pub(super) struct Scarce {
     pub(super) comparisons: Turns,
     /// Turns at lists of the API.
     pub(super) lists: Turns,
+    /// Turns at checks of the API.
+    pub(super) checks: Turns,
     /// The pace of comparisons in the background.
     pub(super) pace: Pace,
     /// Turns at packs.
@@ -90,6 +95,7 @@ impl Scarce {
             replays: Arc::new(Semaphore::new(REPLAYS)),
             comparisons: Turns::new(COMPARISONS, cut_off("answer")),
             lists: Turns::new(LISTS, cut_off("answer")),
+            checks: Turns::new(CHECKS, cut_off("answer")),
             pace: Pace::new(),
             packs: Turns::new(PACKS, cut_off("pack")),
             gave_way: Throttle::every(Duration::from_secs(10)),

@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 
 use super::called::Called;
-use super::claims::Registered;
+use super::claims::{Identifier, Registered};
 use super::error::MAX_TOKEN_BYTES;
 use super::{json, read};
 use crate::key::AccountKey;
@@ -15,6 +15,14 @@ pub fn glance(token: &[u8]) -> Option<Registered> {
     let token = text.split_ascii_whitespace().find(|word| word.starts_with("eyJ") && word.contains('.'))?;
     let payload = BASE64URL_NOPAD.decode(token.split('.').nth(1)?.as_bytes()).ok()?;
     read::read(&json::parse(&payload).ok()?).ok()
+}
+
+/// The kind of claims that a bare JWT says it has; empty if it says none. It checks neither signature nor body. `None`: it
+/// cannot be read.
+pub fn kind(token: &str) -> Option<String> {
+    let payload = BASE64URL_NOPAD.decode(token.split('.').nth(1)?.as_bytes()).ok()?;
+    let claims: Identifier = read::read(&json::parse(&payload).ok()?).ok()?;
+    Some(claims.kind().to_owned())
 }
 
 /// The account that a JWT says it is about, with the name that it gives it.

@@ -53,7 +53,7 @@ pub use claims::{Account, Activation, Generic, Operator, Registered, User, is_re
 pub use diff::{ClaimChange, ClaimChangeKind, ClaimDiff, diff};
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
 pub use given::{NotAJwt, given};
-pub use glance::{called, glance};
+pub use glance::{called, glance, kind};
 pub use hash_id::{HashId, NoHashId, activation_hash_id};
 pub use plain::plain;
 pub(crate) use quote::quote;

@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 
 use super::{Backend, Node, Role, WriteError};
 use crate::gate::{
-    Activation, Actor, Entry, Held, Judged, OperatorChange, Position, Refusal, Sender, SentFor, Tombstone, Trust,
+    Activation, ActivationRefusal, Actor, Entry, Held, Judged, OperatorChange, Position, Refusal, Sender, SentFor,
+    Tombstone, Trust, Unproven,
 };
 use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
@@ -21,6 +22,9 @@ pub trait Ledger: Backend {
 
     /// Whether the accounts are those of a folder that is only read: nothing can be pushed then.
     fn is_read_only(&self) -> bool;
+
+    /// How many activations an account may have.
+    fn activations_per_account(&self) -> u64;
 
     /// How many accounts are withheld.
     fn withheld(&self) -> u64;
@@ -100,6 +104,18 @@ pub enum Lookup {
     Withheld(PublicKey),
     /// Nothing, or it was deleted. Said only of an account that is imported.
     Absent,
+}
+
+impl Lookup {
+    /// Has what an account serves vouch for an activation.
+    pub fn prove(self, unproven: Unproven) -> Result<Arc<Activation>, Refusal> {
+        let key = *unproven.account();
+        match self {
+            Self::Served(stored) => Ok(Arc::new(unproven.prove(&stored.entry)?)),
+            Self::Absent => Err(ActivationRefusal::UnknownAccount(key).into()),
+            Self::Withheld(issuer) => Err(ActivationRefusal::WithheldAccount { account: key, issuer }.into()),
+        }
+    }
 }
 
 /// What a submission came to.

@@ -7,6 +7,7 @@
 mod accounts;
 mod answer;
 mod backend;
+mod check;
 mod delivery;
 mod expiry;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use answer::{
     ActivationAnswer, Ages, Answer, History, LookupError, LookupNow, Miss, Now, OldText, Stamp, Unavailable, Withheld,
 };
 pub use backend::Backend;
+pub use check::{Checked, CheckedKind, CheckedOutcome, NotChecked, SharingCode, SharingEffect, SharingEffects};
 pub use delivery::{
     AnnounceState, Announcement, CaughtUp, Claim, Compare, Compared, Counts, Delivery, DeliveryProgress, Difference,
     Ended, FETCH_TIMEOUT, FleetReport, Gone, Loaded, Match, OperatorThere, Outcome, Overflow, Present, Propagation,
@@ -68,6 +70,7 @@ pub use write::{CUTTING_OFF, Submitting, WriteError};
 pub use crate::store::StoreError;
 pub use crate::store::journal::{
     AccountHead, Fact, HeadChange, HeadState, NatsServer, NatsServerChange, Served, Stored, StoredVersion,
+    WeighedAgainst,
 };
 
 use crate::feed::wire::new_name;

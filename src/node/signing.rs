@@ -143,6 +143,20 @@ impl Node {
         self.signing.as_ref().map_or(0, |signing| PLACES - signing.places.available_permits())
     }
 
+    /// Whether the signing service would be asked to sign what an account signed; an error: why not. `None`: there is none, or
+    /// another account signed it.
+    pub(super) async fn may_be_signed(&self, token: &[u8]) -> Option<Result<(), Refusal>> {
+        let (ledger, signing) = (&**self.ledger()?, self.signing.as_ref()?);
+        let claims = AccountJwt::decode(&jwt::given(token).ok()?).ok()?.claims;
+        let key = &AccountKey::parse(&claims.sub).ok()?;
+        let request = SignRequest { node: self, ledger, signing, key, actor: None, claims };
+        match request.is_in_order().await {
+            Ok(()) => Some(Ok(())),
+            Err(WriteError::Refused(refusal)) => Some(Err(refusal)),
+            Err(_) => None,
+        }
+    }
+
     async fn have_signed(
         &self,
         ledger: &dyn Ledger,
@@ -165,17 +179,22 @@ impl Node {
 }
 
 impl SignRequest<'_> {
-    /// Whether the signing service may sign what the account signed.
+    /// Whether the signing service may sign what the account signed. Counts what is rejected.
     async fn may_be_signed(&self) -> Result<(), WriteError> {
+        let may_be = self.is_in_order().await;
+        if let Err(WriteError::Refused(refusal)) = &may_be {
+            self.node.metrics.refused(Via::Post, refusal);
+        }
+        may_be
+    }
+
+    async fn is_in_order(&self) -> Result<(), WriteError> {
         let held = self.ledger.held(self.key).await.map_err(Arc::new)?;
         let claims = &self.claims;
         if claims.iss != claims.sub {
             return Err(SignError::Issuer { issuer: claims.iss.clone(), held: held.is_live() }.into());
         }
-        self.order(&held, clock::unix_seconds()).map_err(|refusal| {
-            self.node.metrics.refused(Via::Post, &refusal);
-            refusal.into()
-        })
+        Ok(self.order(&held, clock::unix_seconds())?)
     }
 
     fn order(&self, held: &Held, now: i64) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ use super::seam::ScanMoment;
 use super::{Primary, split};
 use crate::clock;
 use crate::feed::{Change, Content};
-use crate::gate::{Activation, ActivationRefusal, Judged, Refusal, Sender, SentFor, Unproven, Via};
+use crate::gate::{Activation, Judged, Sender, SentFor, Via};
 use crate::jwt::HashId;
 use crate::node::{Lookup, SubmittedActivation};
 use crate::store::journal::{CommitError, Write};
@@ -30,7 +30,7 @@ pub(super) struct ActivationCache {
     /// Moves with every change, so that what was read before it is not kept after it.
     changes: AtomicU64,
     /// How many an account may have.
-    per_account: u64,
+    pub(super) per_account: u64,
 }
 
 impl ActivationCache {
@@ -96,7 +96,7 @@ impl Primary {
             Some(stored) => Lookup::Served(stored),
             None => self.lookup(unproven.account()).await.map_err(Arc::new)?,
         };
-        let activation = prove(unproven, account)?;
+        let activation = account.prove(unproven)?;
         self.may_commit()?;
         let (changed, serial) =
             split(self.journal.commit_by(self.write(&activation, via), sender.actor.clone()).await?);
@@ -119,7 +119,7 @@ impl Primary {
             Some(stored) => Lookup::Served(stored),
             None => self.lookup_blocking(unproven.account()).map_err(Arc::new)?,
         };
-        let activation = prove(unproven, account)?;
+        let activation = account.prove(unproven)?;
         self.may_commit()?;
         let outcome = self.journal.commit_blocking(self.write(&activation, via))?;
         Ok(SubmittedActivation { activation, changed: split(outcome).0 })
@@ -206,15 +206,5 @@ impl Primary {
                 self.activations.cache.invalidate(id);
             }
         }
-    }
-}
-
-/// Has the account's JWT vouch for an activation.
-fn prove(unproven: Unproven, account: Lookup) -> Result<Arc<Activation>, Refusal> {
-    let key = *unproven.account();
-    match account {
-        Lookup::Served(stored) => Ok(Arc::new(unproven.prove(&stored.entry)?)),
-        Lookup::Absent => Err(ActivationRefusal::UnknownAccount(key).into()),
-        Lookup::Withheld(issuer) => Err(ActivationRefusal::WithheldAccount { account: key, issuer }.into()),
     }
 }

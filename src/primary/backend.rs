@@ -159,6 +159,10 @@ impl Ledger for Arc<Primary> {
         Primary::is_read_only(self)
     }
 
+    fn activations_per_account(&self) -> u64 {
+        self.activations.per_account
+    }
+
     fn withheld(&self) -> u64 {
         Primary::withheld(self)
     }

@@ -1,11 +1,12 @@
 //! What HTTP answers.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod activations;
 mod api;
+mod check;
 mod connections;
 mod http_contract;
 mod letter;

@@ -11,8 +11,8 @@ use crate::config::parse_seconds;
 use crate::excerpt::excerpt;
 
 /// Items of a page, unless the client says otherwise, and at most.
-const LIMIT: usize = 100;
-const MOST: usize = 1000;
+pub(super) const LIMIT: usize = 100;
+pub(super) const MOST: usize = 1000;
 
 /// The parameters of a request.
 #[derive(Debug)]

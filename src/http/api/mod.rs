@@ -1,12 +1,14 @@
 //! The API for people's tools: JSON under `/api/v1/`, described by `/api/v1/openapi.json` and `docs/api.md`.
 //!
-//! It only reads. Times in claims (`iat`, `exp`) are unix seconds, times of this server unix milliseconds. Every refusal is a
+//! It only reads: what is posted to it is checked, and not stored. Times in claims (`iat`, `exp`) are unix seconds, times of this server unix milliseconds. Every refusal is a
 //! problem document.
 
 mod accounts;
 mod activations;
 mod ask;
+mod check;
 mod cursor;
+mod given;
 mod openapi;
 mod operator;
 mod refused;
@@ -15,13 +17,13 @@ mod shown;
 mod status;
 mod versions;
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::time::timeout;
 
 use super::digests::TURN;
 use super::peer::Client;
 use super::turns::Turn;
-use super::{Shared, caching};
+use super::{Shared, caching, reply};
 use crate::node::Upstream;
 
 pub(super) use route::ApiRoute;
@@ -32,6 +34,8 @@ use refused::Refused;
 /// The answer to `GET` and `HEAD`.
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, route: ApiRoute<'_>) -> HttpResponse {
     let answered = match route {
+        // It is only posted to.
+        ApiRoute::Check => return reply::not_found(request),
         ApiRoute::Accounts => accounts::list(request, shared).await,
         ApiRoute::Account(key) => accounts::one(request, shared, key).await,
         ApiRoute::Versions(key) => versions::list(request, shared, key).await,
@@ -44,7 +48,17 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, route: ApiRoute<
         ApiRoute::Status => status::get(request, shared).await,
         ApiRoute::OpenApi => openapi::get(request, shared).await,
     };
-    let mut response = answered.unwrap_or_else(|refused| refused.respond(request));
+    aged(shared, answered.unwrap_or_else(|refused| refused.respond(request)))
+}
+
+/// The answer to `POST /api/v1/check`.
+pub(super) async fn check(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> HttpResponse {
+    let answered = check::post(request, payload, shared).await;
+    aged(shared, answered.unwrap_or_else(|refused| refused.respond(request)))
+}
+
+/// Says how old the answers of a mirror are.
+fn aged(shared: &Shared, mut response: HttpResponse) -> HttpResponse {
     caching::primary_age(response.headers_mut(), shared.node.upstream().and_then(Upstream::primary_age));
     response
 }

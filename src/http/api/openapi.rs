@@ -12,6 +12,8 @@ use super::super::problem::Problem;
 use super::accounts::{AccountList, AccountPage};
 use super::activations::ActivationList;
 use super::ask::Ask;
+use super::check::CheckReport;
+use super::given::Given;
 use super::operator::OperatorStatus;
 use super::refused::Refused;
 use super::shown;
@@ -33,43 +35,51 @@ use crate::node::FleetReport;
     FollowersPage,
     FleetReport,
     ServerStatus,
+    CheckReport,
     Problem
 )))]
 struct Schemas;
 
-/// A parameter of a query: its name, its type, and what it does.
-type Parameter = (&'static str, &'static str, &'static str);
+/// A parameter of a query: its name, what its value is, and what it does.
+type Parameter = (&'static str, Given, &'static str);
 
 /// A route.
 struct Described {
     path: &'static str,
     summary: &'static str,
     parameters: &'static [Parameter],
+    /// What is posted to it, in words; empty: it is read with GET.
+    posted: &'static str,
     /// The schema of the answer; empty: any object.
     answer: &'static str,
     /// Whether the answer has an entity tag.
     is_tagged: bool,
 }
 
-const LIMIT: Parameter = ("limit", "integer", "items of a page: 1 to 1000, by default 100");
-const CURSOR: Parameter = ("cursor", "string", "the member next of the page before");
+const LIMIT: Parameter = ("limit", Given::Limit, "items of a page: 1 to 1000, by default 100");
+const CURSOR: Parameter = ("cursor", Given::Cursor, "the member next of the page before");
 
-const ROUTES: [Described; 11] = [
+const ROUTES: [Described; 12] = [
     Described {
         path: "/accounts",
         summary: "Accounts in the order of their keys. A page is read in a bounded time: it may be short and still have a next one",
         parameters: &[
             LIMIT,
             CURSOR,
-            ("name", "string", "a pattern of the whole name, with * and ?, in either case; or the key of an account"),
+            (
+                "name",
+                Given::Pattern,
+                "a pattern of the whole name, with * and ?, in either case; or the key of an account",
+            ),
             (
                 "state",
-                "string",
+                Given::States,
                 "states, with commas between them: live, expired, withheld, deleted, removed; by default the first three",
             ),
-            ("expires_before", "string", "a moment (RFC 3339 or unix seconds), or a time from now such as 30d"),
-            ("changed_since", "string", "a moment (RFC 3339 or unix seconds), or a time ago such as 12h"),
+            ("expires_before", Given::Moment, "a moment (RFC 3339 or unix seconds), or a time from now such as 30d"),
+            ("changed_since", Given::Moment, "a moment (RFC 3339 or unix seconds), or a time ago such as 12h"),
         ],
+        posted: "",
         answer: "AccountList",
         is_tagged: false,
     },
@@ -77,6 +87,7 @@ const ROUTES: [Described; 11] = [
         path: "/accounts/{key}",
         summary: "All that is known of an account",
         parameters: &[],
+        posted: "",
         answer: "AccountPage",
         is_tagged: true,
     },
@@ -84,6 +95,7 @@ const ROUTES: [Described; 11] = [
         path: "/accounts/{key}/versions",
         summary: "The stored versions of an account, newest first",
         parameters: &[LIMIT, CURSOR],
+        posted: "",
         answer: "VersionList",
         is_tagged: true,
     },
@@ -91,6 +103,7 @@ const ROUTES: [Described; 11] = [
         path: "/accounts/{key}/versions/{serial}",
         summary: "A version of an account with its text",
         parameters: &[],
+        posted: "",
         answer: "VersionPage",
         is_tagged: true,
     },
@@ -98,16 +111,18 @@ const ROUTES: [Described; 11] = [
         path: "/accounts/{key}/diff",
         summary: "What differs between two versions of an account, claim by claim and in words",
         parameters: &[
-            ("from", "integer", "the serial of the earlier version; by default the version before the later one"),
-            ("to", "integer", "the serial of the later version; by default the newest one"),
+            ("from", Given::Serial, "the serial of the earlier version; by default the version before the later one"),
+            ("to", Given::Serial, "the serial of the later version; by default the newest one"),
         ],
+        posted: "",
         answer: "VersionDiff",
         is_tagged: true,
     },
     Described {
         path: "/activations",
         summary: "The activations that an account issued, in the order of their hashes",
-        parameters: &[("account", "string", "the key of the account; required"), LIMIT, CURSOR],
+        parameters: &[("account", Given::Key, "the key of the account; required"), LIMIT, CURSOR],
+        posted: "",
         answer: "ActivationList",
         is_tagged: false,
     },
@@ -115,6 +130,7 @@ const ROUTES: [Described; 11] = [
         path: "/operator",
         summary: "The operator JWT in force, its chain, and withdrawn keys",
         parameters: &[],
+        posted: "",
         answer: "OperatorStatus",
         is_tagged: true,
     },
@@ -122,6 +138,7 @@ const ROUTES: [Described; 11] = [
         path: "/replicas",
         summary: "The replicas that follow this server",
         parameters: &[],
+        posted: "",
         answer: "FollowersPage",
         is_tagged: false,
     },
@@ -129,6 +146,7 @@ const ROUTES: [Described; 11] = [
         path: "/servers",
         summary: "What each nats-server runs, compared with what is stored: on the primary",
         parameters: &[],
+        posted: "",
         answer: "FleetReport",
         is_tagged: false,
     },
@@ -136,10 +154,27 @@ const ROUTES: [Described; 11] = [
         path: "/status",
         summary: "How this server is",
         parameters: &[],
+        posted: "",
         answer: "ServerStatus",
         is_tagged: false,
     },
-    Described { path: "/openapi.json", summary: "This document", parameters: &[], answer: "", is_tagged: true },
+    Described {
+        path: "/check",
+        summary: "What would become of a JWT or delete request if it were pushed, and what that would mean for imports. \
+                  Nothing is stored",
+        parameters: &[],
+        posted: "an account JWT, an activation JWT or a delete request, bare or in a block of nsc; at most 1 MiB",
+        answer: "CheckReport",
+        is_tagged: false,
+    },
+    Described {
+        path: "/openapi.json",
+        summary: "This document",
+        parameters: &[],
+        posted: "",
+        answer: "",
+        is_tagged: true,
+    },
 ];
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
@@ -165,9 +200,9 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> Result<HttpRe
 
 impl Described {
     fn described(&self) -> Value {
-        let parameter = |place: &str, name: &str, of: &str, description: &str, is_required: bool| {
+        let parameter = |place: &str, name: &str, schema: Value, description: &str, is_required: bool| {
             json!({
-                "name": name, "in": place, "required": is_required, "description": description, "schema": { "type": of },
+                "name": name, "in": place, "required": is_required, "description": description, "schema": schema,
             })
         };
         let in_path = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
@@ -175,11 +210,11 @@ impl Described {
             .map(|name| {
                 let (of, text) =
                     if name == "key" { ("string", "the key of the account") } else { ("integer", "the serial") };
-                parameter("path", name, of, text, true)
+                parameter("path", name, json!({ "type": of }), text, true)
             })
-            .chain(
-                self.parameters.iter().map(|(name, of, text)| parameter("query", name, of, text, *name == "account")),
-            )
+            .chain(self.parameters.iter().map(|(name, given, text)| {
+                parameter("query", name, given.schema(), text, text.ends_with("; required"))
+            }))
             .collect();
         let schema = match self.answer {
             "" => json!({ "type": "object" }),
@@ -193,6 +228,16 @@ impl Described {
         if self.is_tagged {
             responses["304"] = json!({ "description": "it is what the client has, as If-None-Match says" });
         }
-        json!({ "get": { "summary": self.summary, "parameters": parameters, "responses": responses } })
+        let mut operation = json!({ "summary": self.summary, "parameters": parameters, "responses": responses });
+        if self.posted.is_empty() {
+            return json!({ "get": operation });
+        }
+        // Whatever is in it: what is no JWT has a verdict as well.
+        let text = json!({ "schema": { "type": "string", "pattern": "[0-9A-Za-z]" } });
+        operation["requestBody"] = json!({
+            "required": true, "description": self.posted,
+            "content": { "application/jwt": text, "text/plain": text },
+        });
+        json!({ "post": operation })
     }
 }

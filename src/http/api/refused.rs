@@ -45,6 +45,11 @@ impl Refused {
         Self::new(StatusCode::NOT_FOUND, "unknown_version", what)
     }
 
+    /// A body that cannot be used.
+    pub(super) fn body(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
     /// There is no operator.
     pub(super) fn no_operator() -> Self {
         Self::new(StatusCode::NOT_FOUND, "no_operator", "no operator is configured on this server")

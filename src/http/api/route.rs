@@ -23,6 +23,8 @@ pub(in crate::http) enum ApiRoute<'p> {
     Servers,
     /// `status`
     Status,
+    /// `check`
+    Check,
     /// `openapi.json`
     OpenApi,
 }
@@ -46,6 +48,7 @@ impl<'p> ApiRoute<'p> {
             [Some("replicas"), None, ..] => Self::Replicas,
             [Some("servers"), None, ..] => Self::Servers,
             [Some("status"), None, ..] => Self::Status,
+            [Some("check"), None, ..] => Self::Check,
             [Some("openapi.json"), None, ..] => Self::OpenApi,
             _ => return None,
         })
@@ -62,6 +65,7 @@ impl<'p> ApiRoute<'p> {
             Self::Replicas => "api_replicas",
             Self::Servers => "servers",
             Self::Status => "api_status",
+            Self::Check => "api_check",
             Self::OpenApi => "api_openapi",
         }
     }
@@ -84,6 +88,7 @@ mod tests {
             ("replicas", Some(ApiRoute::Replicas)),
             ("servers", Some(ApiRoute::Servers)),
             ("status", Some(ApiRoute::Status)),
+            ("check", Some(ApiRoute::Check)),
             ("openapi.json", Some(ApiRoute::OpenApi)),
             ("", None),
             ("accounts/", None),

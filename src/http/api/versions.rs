@@ -248,7 +248,7 @@ impl Version {
 }
 
 impl Change {
-    fn of(ClaimChange { path, kind, from, to }: ClaimChange) -> Self {
+    pub(super) fn of(ClaimChange { path, kind, from, to }: ClaimChange) -> Self {
         Self { path, kind: kind.label(), from, to }
     }
 }

@@ -8,7 +8,7 @@
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
 //! | its file | [`open`], [`mend`], [`files`], [`checkpoint`], [`index`], [`pool`], [`lacking`] |
 //! | writing | [`write`](mod@write) (the requests), [`notes`], [`weigh`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
-//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`audited`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`], [`listed`] |
+//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`audited`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`], [`listed`], [`trial`], [`mentions`] |
 //! | reading the file of another process | [`foreign`], [`progress`] |
 //!
 //! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
@@ -36,6 +36,7 @@ pub(crate) mod lacking;
 mod leaves;
 mod listed;
 mod mend;
+mod mentions;
 mod nats_servers;
 mod notes;
 pub(crate) mod open;
@@ -55,6 +56,7 @@ mod state;
 mod status;
 mod tail;
 mod transaction;
+mod trial;
 pub mod upstream;
 mod weigh;
 mod write;
@@ -76,6 +78,7 @@ pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;
 pub use listed::{AccountHead, HeadChange, HeadState, HeadTexts, HeadVersion};
 pub use mend::Mended;
+pub use mentions::{MentionPiece, Mentions};
 pub use nats_servers::{NatsServer, NatsServerChange};
 pub use notes::Notes;
 pub use pending::Pending;
@@ -87,6 +90,7 @@ pub use schema::Role;
 pub use served::{Served, ServedKeys};
 pub use status::AccountStatus;
 pub use tail::{CacheBound, IsWanted, weight_of};
+pub use trial::{Weighed, WeighedAgainst};
 pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 
 use super::error::StoreError;
