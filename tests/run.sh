@@ -17,6 +17,8 @@ tests/get-nats-server.sh --optional 2.9.10 >&2
 tests/get-natscli.sh >&2
 # The load balancer of one test.
 tests/get-haproxy.sh --optional >&2
+# What tests the API by its document.
+tests/get-schemathesis.sh --optional >&2
 # Go is optional: some tests compare with the Go library if it is here.
 if ! command -v go >/dev/null && [ -x /usr/local/go/bin/go ]; then
     PATH=$PATH:/usr/local/go/bin

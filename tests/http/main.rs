@@ -8,5 +8,6 @@ mod activations;
 mod api;
 mod check;
 mod connections;
+mod document;
 mod http_contract;
 mod letter;
