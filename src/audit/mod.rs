@@ -8,6 +8,8 @@
 //! and asks its [`Source`] for those after it. So a crash, a full disk or another process that wrote to the journal delays
 //! lines, and loses none. Only rejected attempts wait in memory ([`queue`]).
 //!
+//! What is in the file can be looked up from its end ([`tail`]).
+//!
 //! `docs/audit.md` specifies the format.
 
 mod event;
@@ -17,6 +19,7 @@ mod line;
 mod queue;
 mod resume;
 mod shared;
+mod tail;
 pub mod verify;
 mod writer;
 
@@ -29,10 +32,12 @@ use parking_lot::Mutex;
 
 pub use event::{Committed, Rejected, Source, What};
 pub use failure::{AuditError, Unaudited};
+pub use tail::{Tail, TailAsk, TailError, TailPlace};
 
 use crate::config::{Audit as Settings, AuditFailure};
 use crate::gate::Client;
 use crate::metrics::Metrics;
+use line::Link;
 use shared::Shared;
 use writer::Writer;
 
@@ -44,12 +49,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The audit log of this server.
 #[derive(Debug)]
 pub struct AuditLog {
+    path: PathBuf,
     shared: Arc<Shared>,
     /// Whether changes are refused while the log cannot be written.
     refuses: AtomicBool,
     /// The opened log, until something follows.
     opened: Mutex<Option<Writer>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+/// The state of the log.
+#[derive(Debug, Clone)]
+pub struct AuditState {
+    /// The number of the last line that is known to be on disk; 0: there is none.
+    pub seq: u64,
+    /// SHA-256 of that line.
+    pub hash: [u8; 32],
+    /// Whether this process found that the log was not as a server wrote it.
+    pub is_broken: bool,
+    /// Why it cannot be written now.
+    pub failing: Option<Arc<str>>,
 }
 
 impl AuditLog {
@@ -63,6 +82,7 @@ impl AuditLog {
         let writer = Writer::open(path.clone(), head, shared.clone())?;
         tracing::info!("writing the audit log {}", path.display());
         Ok(Some(Self {
+            path: path.clone(),
             shared,
             refuses: AtomicBool::new(settings.on_failure == AuditFailure::Refuse),
             opened: Mutex::new(Some(writer)),
@@ -122,6 +142,20 @@ impl AuditLog {
         }
         let waited = tokio::time::timeout(PATIENCE, self.shared.reaches(serial)).await;
         waited.unwrap_or_else(|_| Err("the disk does not answer".into())).map_err(Unaudited::After)
+    }
+
+    /// The lines of the current file that are wanted, newest first, and the state of the log. Blocks for the disk.
+    pub fn tail(&self, ask: &TailAsk) -> Result<(Tail, AuditState), TailError> {
+        let tail = tail::tail(&self.path, ask)?;
+        let progress = self.shared.progress();
+        let last = progress.last.unwrap_or(Link::BEGINNING);
+        let state = AuditState {
+            seq: last.seq,
+            hash: last.hash,
+            is_broken: self.shared.metrics.audit_broken.get() > 0,
+            failing: progress.failure,
+        };
+        Ok((tail, state))
     }
 
     /// Opens the file again, as after a rotation.

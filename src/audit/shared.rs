@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use super::event::{Rejected, is_more_than_address};
+use super::line::Link;
 use super::queue::Queue;
 use crate::gate::Client;
 use crate::metrics::Metrics;
@@ -20,6 +21,8 @@ const SENDERS: usize = 8192;
 pub(super) struct Progress {
     /// The serial of the last change with a line on disk.
     pub(super) serial: u64,
+    /// The last line on disk.
+    pub(super) last: Option<Link>,
     /// Why the log cannot be written.
     pub(super) failure: Option<Arc<str>>,
 }
@@ -110,12 +113,17 @@ impl Shared {
         now
     }
 
-    pub(super) fn reached(&self, serial: u64) {
-        self.progress.send_modify(|progress| *progress = Progress { serial, failure: None });
+    pub(super) fn reached(&self, serial: u64, last: Link) {
+        self.progress.send_modify(|progress| *progress = Progress { serial, last: Some(last), failure: None });
     }
 
     pub(super) fn failed(&self, why: &Arc<str>) {
         self.progress.send_modify(|progress| progress.failure = Some(why.clone()));
+    }
+
+    /// How far the log is.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
     }
 
     pub(super) fn failure(&self) -> Option<Arc<str>> {

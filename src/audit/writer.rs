@@ -121,7 +121,9 @@ impl Writer {
         let (session, serial) = source.position();
         self.late = serial;
         let (note, detail) = match self.position {
-            Some((known, reached)) if known == session && reached <= serial => return self.shared.reached(reached),
+            Some((known, reached)) if known == session && reached <= serial => {
+                return self.shared.reached(reached, self.last);
+            }
             Some((known, reached)) if known == session => {
                 ("journal", format!("the journal was set back from serial {reached} to {serial}"))
             }
@@ -129,7 +131,7 @@ impl Writer {
             None => ("began", "the lines of earlier changes are not in this log".to_owned()),
         };
         self.position = Some((session, serial));
-        self.shared.reached(serial);
+        self.shared.reached(serial, self.last);
         match self.notes.front_mut() {
             Some(broken) => broken.position = self.position,
             None => self.notes.push_back(Note { note, detail, position: self.position, is_first: false }),
@@ -188,7 +190,7 @@ impl Writer {
         let reached = changes.last().map_or(reached, |change| change.serial);
         self.position = Some((session, reached));
         self.notes.clear();
-        self.shared.reached(reached);
+        self.shared.reached(reached, self.last);
         self.shared.forget(reached);
         self.write_head().map_err(io)?;
         Ok((!changes.is_empty() && reached < newest) || rejected.len() as u64 == GROUP)

@@ -76,6 +76,7 @@ fn title(code: &str, status: StatusCode) -> &'static str {
         "busy" => "too many requests are being answered",
         "private_key" => "the request has a private key in it",
         "no_jwt" => "the body has no JWT",
+        "no_audit" => "there is no audit log",
         "bad_kind" => "a JWT of this kind cannot be checked",
         "too_large" => "the body is too large",
         "request_timeout" => "the body did not arrive in time",

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{Backend, Node, Role, WriteError};
+use crate::audit::{AuditLog, AuditState, Tail, TailAsk, TailError};
 use crate::gate::{
     Activation, ActivationRefusal, Actor, Entry, Held, Judged, OperatorChange, Position, Refusal, Sender, SentFor,
     Tombstone, Trust, Unproven,
@@ -25,6 +26,9 @@ pub trait Ledger: Backend {
 
     /// How many activations an account may have.
     fn activations_per_account(&self) -> u64;
+
+    /// The audit log, if there is one.
+    fn audit(&self) -> Option<Arc<AuditLog>>;
 
     /// How many accounts are withheld.
     fn withheld(&self) -> u64;
@@ -197,6 +201,13 @@ impl Node {
         if let Some(ledger) = self.ledger() {
             ledger.set_cursor(name, serial).await;
         }
+    }
+
+    /// The last lines of the audit log that are wanted, and its state. `None`: there is none, or this is a replica.
+    pub async fn audit_tail(&self, ask: TailAsk) -> Option<Result<(Tail, AuditState), TailError>> {
+        let audit = self.ledger()?.audit()?;
+        let lost = || TailError::Io(std::io::Error::other("the thread that reads the log is lost"));
+        Some(tokio::task::spawn_blocking(move || audit.tail(&ask)).await.unwrap_or_else(|_| Err(lost())))
     }
 
     /// The accounts whose newest change comes after a serial, piece by piece.

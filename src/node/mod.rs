@@ -66,6 +66,8 @@ pub use upstream::{
 pub use whole::Whole;
 pub use write::{CUTTING_OFF, Submitting, WriteError};
 
+// The audit log, as HTTP shows it.
+pub use crate::audit::{TailAsk, TailError, TailPlace};
 // What is stored, as the edges pass it on.
 pub use crate::store::StoreError;
 pub use crate::store::journal::{

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::Primary;
 use super::feed::PrimaryFeed;
+use crate::audit::AuditLog;
 use crate::clock;
 use crate::feed::Subject;
 use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
@@ -157,6 +158,10 @@ impl Ledger for Arc<Primary> {
 
     fn is_read_only(&self) -> bool {
         Primary::is_read_only(self)
+    }
+
+    fn audit(&self) -> Option<Arc<AuditLog>> {
+        Primary::audit(self).cloned()
     }
 
     fn activations_per_account(&self) -> u64 {

@@ -8,5 +8,6 @@ mod chain;
 mod crash;
 mod failures;
 mod lines;
+mod lookup;
 mod requests;
 mod world;

@@ -11,6 +11,8 @@ pub(super) enum Cursor {
     Versions,
     /// Activations, by their hashes.
     Activations,
+    /// Lines of the audit log, by their places in its file.
+    Audit,
 }
 
 impl Cursor {
@@ -19,6 +21,7 @@ impl Cursor {
             Self::Accounts => b'a',
             Self::Versions => b'v',
             Self::Activations => b't',
+            Self::Audit => b'l',
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::ask::MOST;
+use super::audit::OUTCOMES;
 use crate::node::{AccountState, LONGEST_PATTERN};
 
 /// What the value of a parameter is.
@@ -22,6 +23,8 @@ pub(super) enum Given {
     States,
     /// A moment, or a time from it.
     Moment,
+    /// The outcome of a line of the audit log.
+    Outcome,
 }
 
 /// A time such as `1h30m`, unix seconds, or RFC 3339.
@@ -42,6 +45,7 @@ impl Given {
                 json!({ "type": "string", "pattern": format!("^{one}(,{one})*$") })
             }
             Self::Moment => json!({ "type": "string", "pattern": MOMENT }),
+            Self::Outcome => json!({ "type": "string", "enum": OUTCOMES }),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod accounts;
 mod activations;
 mod ask;
+mod audit;
 mod check;
 mod cursor;
 mod given;
@@ -46,6 +47,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, route: ApiRoute<
         ApiRoute::Replicas => status::replicas(request, shared).await,
         ApiRoute::Servers => servers(request, shared).await,
         ApiRoute::Status => status::get(request, shared).await,
+        ApiRoute::Audit => audit::get(request, shared).await,
         ApiRoute::OpenApi => openapi::get(request, shared).await,
     };
     aged(shared, answered.unwrap_or_else(|refused| refused.respond(request)))

@@ -12,6 +12,7 @@ use super::super::problem::Problem;
 use super::accounts::{AccountList, AccountPage};
 use super::activations::ActivationList;
 use super::ask::Ask;
+use super::audit::AuditTail;
 use super::check::CheckReport;
 use super::given::Given;
 use super::operator::OperatorStatus;
@@ -36,6 +37,7 @@ use crate::node::FleetReport;
     FleetReport,
     ServerStatus,
     CheckReport,
+    AuditTail,
     Problem
 )))]
 struct Schemas;
@@ -59,7 +61,7 @@ struct Described {
 const LIMIT: Parameter = ("limit", Given::Limit, "items of a page: 1 to 1000, by default 100");
 const CURSOR: Parameter = ("cursor", Given::Cursor, "the member next of the page before");
 
-const ROUTES: [Described; 12] = [
+const ROUTES: [Described; 13] = [
     Described {
         path: "/accounts",
         summary: "Accounts in the order of their keys. A page is read in a bounded time: it may be short and still have a next one",
@@ -165,6 +167,20 @@ const ROUTES: [Described; 12] = [
         parameters: &[],
         posted: "an account JWT, an activation JWT or a delete request, bare or in a block of nsc; at most 1 MiB",
         answer: "CheckReport",
+        is_tagged: false,
+    },
+    Described {
+        path: "/audit",
+        summary: "The last lines of the audit log, newest first, from its current file: on the primary",
+        parameters: &[
+            LIMIT,
+            CURSOR,
+            ("account", Given::Key, "the key of an account: only lines about it"),
+            ("outcome", Given::Outcome, "only lines with this outcome"),
+            ("since", Given::Moment, "a moment (RFC 3339 or unix seconds), or a time ago such as 12h"),
+        ],
+        posted: "",
+        answer: "AuditTail",
         is_tagged: false,
     },
     Described {

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use super::super::{Shared, reply};
 use crate::excerpt::excerpt;
 use crate::key::AccountKey;
-use crate::node::{LookupError, StoreError, Upstream};
+use crate::node::{LookupError, StoreError, TailError, Upstream};
 
 /// A refusal: it becomes a problem document.
 #[derive(Debug)]
@@ -53,6 +53,30 @@ impl Refused {
     /// There is no operator.
     pub(super) fn no_operator() -> Self {
         Self::new(StatusCode::NOT_FOUND, "no_operator", "no operator is configured on this server")
+    }
+
+    /// There is no audit log.
+    pub(super) fn no_audit() -> Self {
+        let message = "no audit log is configured on this server\nset audit.path";
+        Self::new(StatusCode::NOT_FOUND, "no_audit", message)
+    }
+
+    /// The audit log cannot be read.
+    pub(super) fn audit(error: &TailError) -> Self {
+        match error {
+            TailError::Moved => Self::parameters(format!("the parameter cursor cannot be used\n{error}")),
+            TailError::Io(error) => {
+                tracing::error!("cannot read the audit log: {error}");
+                // The text may have the path of the file.
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the audit log cannot be read")
+            }
+        }
+    }
+
+    /// This is a replica, and only its primary knows.
+    pub(super) fn not_the_primary(upstream: &dyn Upstream, what: &str) -> Self {
+        let message = format!("only the primary {what}\nthe primary is {}", upstream.primary());
+        Self::new(StatusCode::NOT_FOUND, "not_the_primary", message)
     }
 
     /// This is a cache.

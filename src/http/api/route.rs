@@ -25,6 +25,8 @@ pub(in crate::http) enum ApiRoute<'p> {
     Status,
     /// `check`
     Check,
+    /// `audit`
+    Audit,
     /// `openapi.json`
     OpenApi,
 }
@@ -49,6 +51,7 @@ impl<'p> ApiRoute<'p> {
             [Some("servers"), None, ..] => Self::Servers,
             [Some("status"), None, ..] => Self::Status,
             [Some("check"), None, ..] => Self::Check,
+            [Some("audit"), None, ..] => Self::Audit,
             [Some("openapi.json"), None, ..] => Self::OpenApi,
             _ => return None,
         })
@@ -66,6 +69,7 @@ impl<'p> ApiRoute<'p> {
             Self::Servers => "servers",
             Self::Status => "api_status",
             Self::Check => "api_check",
+            Self::Audit => "api_audit",
             Self::OpenApi => "api_openapi",
         }
     }
@@ -89,6 +93,7 @@ mod tests {
             ("servers", Some(ApiRoute::Servers)),
             ("status", Some(ApiRoute::Status)),
             ("check", Some(ApiRoute::Check)),
+            ("audit", Some(ApiRoute::Audit)),
             ("openapi.json", Some(ApiRoute::OpenApi)),
             ("", None),
             ("accounts/", None),

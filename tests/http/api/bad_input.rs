@@ -61,6 +61,11 @@ async fn each_bad_parameter_is_named_with_what_is_expected() {
         ("activations", "account", "key of the account"),
         ("activations?account=x", "account", "key of the account"),
         (&format!("activations?account={key}&cursor=x"), "cursor", "next"),
+        ("audit?outcome=all", "outcome", "committed, rejected or note"),
+        ("audit?account=x", "account", "the key of an account"),
+        ("audit?since=tomorrow", "since", "12h"),
+        ("audit?limit=0", "limit", most),
+        (&format!("audit?{of_accounts}AA"), "cursor", "next"),
         ("operator?chain=true", "chain", "none"),
         ("replicas?x", "x", "none"),
         ("status?verbose", "verbose", "none"),
@@ -97,7 +102,7 @@ async fn paths_and_methods_that_are_none_are_problems_too() {
         assert_eq!(problem(&reply, path)["code"], code, "{path}");
         assert!(!reply.body.contains(&seed));
     }
-    for path in ["accounts", "operator", "status", "servers", "openapi.json", "activations", "replicas"] {
+    for path in ["accounts", "operator", "status", "servers", "openapi.json", "activations", "replicas", "audit"] {
         for method in ["POST", "PUT", "DELETE", "BREW"] {
             let reply = server.http.send(method, &format!("/api/v1/{path}"), &[]).await.expect(405);
             assert_eq!(reply.header("allow"), "GET, HEAD, OPTIONS", "{method} {path}");

@@ -6,12 +6,14 @@ use serde_json::json;
 
 use super::get;
 use crate::support::openapi::Document;
-use crate::support::{Account, Operator, Server, now};
+use crate::support::{Account, Launch, Operator, Server, now};
 
 #[tokio::test]
 async fn every_route_answers_as_its_schema_says() {
     let operator = Operator::new();
-    let server = Server::primary(&operator).await;
+    let dir = tempfile::tempdir().unwrap();
+    let launch = Launch::primary(&operator).path("NAS_AUDIT__PATH", &dir.path().join("audit.log"));
+    let server = launch.start().await;
     let (account, gone, importer) = (Account::named("app"), Account::new(), Account::new());
     for connections in [100, 50] {
         let claims = account.with_connections(now() - connections, connections);
@@ -41,6 +43,8 @@ async fn every_route_answers_as_its_schema_says() {
         ("/replicas", "replicas".to_owned()),
         ("/servers", "servers".to_owned()),
         ("/status", "status".to_owned()),
+        ("/audit", "audit?limit=1".to_owned()),
+        ("/audit", "audit?outcome=committed".to_owned()),
         ("/openapi.json", "openapi.json".to_owned()),
     ] {
         described.remove(route);
