@@ -69,8 +69,12 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
     }
 }
 
-/// Judges tokens, by the operator that the settings name unless the command names one.
+/// Judges tokens, by the operator that the settings name unless the command names one, or has a server judge them.
 fn check(cli: &Cli, mut args: CheckArgs) -> Result<(), Exit> {
+    if let Some(url) = &args.url {
+        let (stdin, stdout) = (&mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+        return check::run_online(&args, &loaded(cli)?.0, url, stdin, stdout);
+    }
     if args.wants_operator() {
         args.operator = loaded(cli)?.0.operator.map(String::from);
     }

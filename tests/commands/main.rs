@@ -5,6 +5,7 @@
 mod support;
 
 mod check_command;
+mod check_online;
 mod delete_request_command;
 mod demo;
 mod explain;

@@ -1,9 +1,10 @@
 //! `check`: would these tokens be accepted?
 //!
-//! Nothing is sent anywhere and no server need run. For people it says what a token is and what is wrong with it; for
+//! Without `--url`, nothing is sent anywhere and no server need run. For people it says what a token is and what is wrong with it; for
 //! programs (`--json`) it gives one line of JSON a token, and with `--vectors` it answers questions line by line, which
-//! is how the tests compare it with the Go library.
+//! is how the tests compare it with the Go library. With `--url` a server judges them, by what it stores ([`online`]).
 
+mod online;
 mod report;
 mod verdict;
 
@@ -12,23 +13,44 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 pub use verdict::{CheckPart, CheckQuestion, CheckVerdict, Finding, KeyVerdict, judge};
 
-use super::Exit;
+use super::{Exit, runtime};
 use crate::clock;
-use crate::config::TokenSource;
+use crate::config::{Settings, TokenSource};
 use crate::gate::Refusal;
 use crate::jwt::{OperatorJwt, given};
 use crate::key::seed;
+use crate::upstream::Access;
+use crate::upstream::remote::RemoteServer;
+use online::Fate;
 use report::CheckReport;
 
 /// Longest file that is looked at, in bytes: a token and all that may stand around it.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
+const AFTER_HELP: &str = "\
+With --url, a primary or a mirror says what a push would come to: whether it
+would be accepted, what would change, and which imports would break. Nothing is
+stored there.
+
+Exit status: 0 all would be accepted, and no import would break; 1 not;
+with --url 2 if that cannot be told: a file or the server cannot be read, or not
+all accounts could be looked at.
+
+Examples:
+  nats-account-server check account.jwt
+  nats-account-server check --url http://primary:9090 account.jwt";
+
 /// Arguments of `check`.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct CheckArgs {
     /// Files with a token each, bare or decorated as nsc writes them; - is the standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
+
+    /// Ask this server what a push would come to, by what it stores
+    #[arg(long, value_name = "URL", conflicts_with_all = ["vectors", "operator"])]
+    pub url: Option<String>,
 
     /// Print one line of JSON for each token instead of text
     #[arg(long)]
@@ -47,7 +69,7 @@ pub struct CheckArgs {
 impl CheckArgs {
     /// Whether the operator that a server's settings name is the one to ask: each question of `--vectors` has its own.
     pub(super) const fn wants_operator(&self) -> bool {
-        self.operator.is_none() && !self.vectors
+        self.operator.is_none() && !self.vectors && self.url.is_none()
     }
 }
 
@@ -69,6 +91,29 @@ pub fn run(args: &CheckArgs, stdin: &mut dyn BufRead, stdout: &mut dyn Write) ->
         // The reader of the output is gone.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::told()),
         Err(error) => Err(complaint(1, &error.to_string())),
+    }
+}
+
+/// Asks the server of `--url`. The error's status is 1 if a token would be rejected or an import would break, and 2 if that
+/// cannot be told.
+pub(super) fn run_online(
+    args: &CheckArgs,
+    settings: &Settings,
+    url: &str,
+    stdin: &mut dyn BufRead,
+    stdout: &mut dyn Write,
+) -> Result<(), Exit> {
+    if args.files.iter().filter(|file| *file == "-").count() > 1 {
+        return Err(usage("the standard input (-) can be read only once"));
+    }
+    let remote = RemoteServer::new(url, "--url", &Access::of(&settings.replica)).map_err(|why| complaint(2, &why))?;
+    match runtime()?.block_on(online::run(&remote, args, stdin, stdout)) {
+        Ok(Fate::Good) => Ok(()),
+        Ok(Fate::Bad) => Err(Exit::told()),
+        Ok(Fate::Unknown) => Err(Exit::silent(2)),
+        // The reader of the output is gone.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::told()),
+        Err(error) => Err(complaint(2, &error.to_string())),
     }
 }
 
