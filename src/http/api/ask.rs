@@ -4,8 +4,8 @@
 use actix_web::HttpRequest;
 use actix_web::web::Query;
 
-use super::cursor::Cursor;
 use super::refused::Refused;
+use crate::api::Cursor;
 use crate::calendar;
 use crate::config::parse_seconds;
 use crate::excerpt::excerpt;

@@ -3,106 +3,16 @@
 //! The facts are those of `/jwt/v1/accounts/<key>/history`.
 
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
 
 use super::super::Shared;
 use super::ask::Ask;
-use super::cursor::Cursor;
 use super::refused::{Refused, account};
-use super::{expiry, hex, serial, shown, turn};
+use super::{shown, turn};
+use crate::api::{Change, Cursor, Version, VersionDiff, VersionList, VersionPage, serial};
 use crate::excerpt::excerpt;
-use crate::jwt::{self, ClaimChange, DecodeError};
+use crate::jwt::{self, DecodeError};
 use crate::key::AccountKey;
-use crate::node::{History, OldText, StoredVersion};
-
-/// The stored versions of an account.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct VersionList {
-    /// The account.
-    account: String,
-    /// Whether it is deleted.
-    deleted: bool,
-    /// The log of this server begins after this serial; missing if it has everything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    floor: Option<u64>,
-    /// Newest first.
-    versions: Vec<Version>,
-    /// The cursor of the next page; missing on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// A version of an account.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Version {
-    /// Its place in the order of changes; null if it is not known.
-    serial: Option<u64>,
-    /// Whether it is served now.
-    current: bool,
-    /// When it was issued, unix seconds.
-    iat: i64,
-    /// When it expires, unix seconds; missing if it never does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exp: Option<i64>,
-    /// SHA-256 of what the operator signed, 64 hexadecimal digits.
-    identity: String,
-    /// SHA-256 of the JWT, 64 hexadecimal digits.
-    digest: String,
-    /// When this server committed it, unix milliseconds.
-    at: i64,
-    /// The path on which it came to this server.
-    via: &'static str,
-    /// The address that sent it to this server; null if it is unknown, or came from another server.
-    actor: Option<String>,
-}
-
-/// A version of an account with its text.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct VersionPage {
-    /// The account.
-    account: String,
-    #[serde(flatten)]
-    version: Version,
-    /// Its claims.
-    #[schema(value_type = Object)]
-    claims: Value,
-    /// The JWT. Unless it is current, it is shown and never served.
-    token: String,
-}
-
-/// What differs between two versions of an account.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct VersionDiff {
-    /// The account.
-    account: String,
-    /// The earlier version; null if there is none.
-    from: Option<Version>,
-    /// The later version.
-    to: Version,
-    /// The differences in words.
-    text: Vec<String>,
-    /// The claims that differ, at most 1000.
-    changes: Vec<Change>,
-    /// How many more there are.
-    more: usize,
-}
-
-/// A claim that differs.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Change {
-    /// The way to the claim, such as `nats.limits.conn`. Items of lists are in brackets, by what they are about.
-    path: String,
-    /// `changed`, `added` or `removed`.
-    kind: &'static str,
-    /// Its earlier value; missing if it was added.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<Value>,
-    /// Its later value; missing if it was removed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<Value>,
-}
+use crate::node::{History, OldText};
 
 pub(super) async fn list(request: &HttpRequest, shared: &Shared, key: &str) -> Result<HttpResponse, Refused> {
     let ask = Ask::of(request, &["limit", "cursor"])?;
@@ -229,26 +139,4 @@ fn unknown(key: &AccountKey, history: &History, serial: &str) -> Refused {
 /// What is stored was decoded before, so this is damage.
 fn unreadable(key: &AccountKey, error: &DecodeError) -> Refused {
     Refused::unknown_version(format!("a stored version of {key} cannot be read\n{error}"))
-}
-
-impl Version {
-    fn of(version: &StoredVersion, current: bool) -> Self {
-        Self {
-            serial: serial(version.serial),
-            current,
-            iat: version.iat,
-            exp: expiry(version.exp),
-            identity: hex(&version.identity),
-            digest: hex(&version.digest),
-            at: version.at,
-            via: version.via.label(),
-            actor: version.actor.clone(),
-        }
-    }
-}
-
-impl Change {
-    fn of(ClaimChange { path, kind, from, to }: ClaimChange) -> Self {
-        Self { path, kind: kind.label(), from, to }
-    }
 }
