@@ -1,17 +1,21 @@
 //! Accounts: a page of a list, and one with all that is known of it.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
-use super::{expiry, hex, serial};
+use super::{Cursor, expiry, hex, serial};
 use crate::feed::Session;
-use crate::gate::Position;
-use crate::jwt;
-use crate::node::{AccountDetail, HeadState, ListedAccount, Propagation};
+use crate::gate::{Entry, Position};
+use crate::jwt::{self, AccountJwt, Registered};
+use crate::key::AccountKey;
+use crate::node::{self, AccountDetail, AccountState, HeadState, ListedAccount, Propagation, listed_name};
 
 /// A page of accounts.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AccountList {
     /// In the order of their keys' 32 bytes. There may be none, and still more to come.
     pub accounts: Vec<AccountSummary>,
@@ -23,7 +27,7 @@ pub struct AccountList {
 }
 
 /// A position in the order of changes.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct JournalPosition {
     /// The session of the journal, 32 hexadecimal digits.
     pub session: String,
@@ -32,14 +36,14 @@ pub struct JournalPosition {
 }
 
 /// An account.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AccountSummary {
     /// Its public key.
     pub key: String,
     /// The first 256 bytes of its name; null if its JWT is not stored.
     pub name: Option<String>,
     /// `live`, `expired`, `withheld`, `deleted` or `removed`.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// The operator key that signed its newest JWT; null if it never had one here.
     pub issuer: Option<String>,
     /// When that JWT was issued, unix seconds.
@@ -52,11 +56,11 @@ pub struct AccountSummary {
     /// When this server committed that change, unix milliseconds.
     pub changed_at: Option<i64>,
     /// The path on which it came to this server.
-    pub via: Option<&'static str>,
+    pub via: Option<Cow<'static, str>>,
 }
 
 /// All that is known of an account.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AccountPage {
     /// As in a list.
     #[serde(flatten)]
@@ -83,7 +87,7 @@ pub struct AccountPage {
 }
 
 /// The request that deleted an account.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AccountDeletion {
     /// When it was signed, unix seconds. JWTs that were issued up to then do not come back.
     pub iat: i64,
@@ -95,6 +99,17 @@ pub struct AccountDeletion {
     pub identity: Option<String>,
 }
 
+impl AccountList {
+    /// A piece of a list as it is shown.
+    pub fn of(page: node::AccountPage) -> Self {
+        Self {
+            accounts: page.accounts.into_iter().map(AccountSummary::of).collect(),
+            next: page.next.map(|key| Cursor::Accounts.after(key.raw())),
+            position: JournalPosition::of(page.position),
+        }
+    }
+}
+
 impl JournalPosition {
     /// A position as it is shown.
     pub fn of(position: Position) -> Self {
@@ -103,24 +118,76 @@ impl JournalPosition {
 }
 
 impl AccountSummary {
+    /// An account in a folder of JWT files: of its changes, nothing is known.
+    pub fn of_file(entry: &Entry, state: AccountState) -> Self {
+        Self::of_claims(&jwt::glance(entry.token()).unwrap_or_default(), state.label())
+    }
+
+    /// An account that was deleted, in a folder of JWT files.
+    pub fn of_deleted_file(key: &AccountKey, name: Option<String>) -> Self {
+        let nothing =
+            Self::of_claims(&Registered { sub: key.text(), ..Registered::default() }, AccountState::Deleted.label());
+        Self { name, issuer: None, iat: None, ..nothing }
+    }
+
+    fn of_claims(claims: &Registered, state: &'static str) -> Self {
+        Self {
+            key: claims.sub.clone(),
+            name: Some(listed_name(&claims.name)),
+            state: state.into(),
+            issuer: Some(claims.iss.clone()),
+            iat: Some(claims.iat),
+            exp: expiry(claims.exp),
+            serial: None,
+            changed_at: None,
+            via: None,
+        }
+    }
+
     /// An account of a list as it is shown.
     pub fn of(ListedAccount { head, state, name }: ListedAccount) -> Self {
         let (version, change) = (head.version.as_ref(), head.change);
         Self {
             key: head.key.text(),
             name,
-            state: state.label(),
+            state: state.label().into(),
             issuer: version.map(|version| version.issuer.text()),
             iat: version.map(|version| version.iat),
             exp: version.and_then(|version| expiry(version.exp)),
             serial: change.and_then(|change| serial(change.serial)),
             changed_at: change.map(|change| change.at),
-            via: change.map(|change| change.via.label()),
+            via: change.map(|change| change.via.label().into()),
         }
     }
 }
 
 impl AccountPage {
+    /// An account in a folder of JWT files.
+    pub fn of_file(entry: &Entry, state: AccountState) -> Self {
+        Self {
+            etag: state.is_served().then(|| String::from_utf8_lossy(entry.etag()).into_owned()),
+            identity: Some(hex(entry.identity())),
+            digest: Some(hex(entry.digest())),
+            claims: jwt::plain(entry.text()).ok(),
+            ..Self::bare(AccountSummary::of_file(entry, state))
+        }
+    }
+
+    /// What a JWT says that a person gave.
+    pub fn of_given(token: &str, jwt: &AccountJwt) -> Self {
+        Self {
+            identity: Some(hex(&Sha256::digest(jwt.signing_input(token)))),
+            digest: Some(hex(&Sha256::digest(token))),
+            claims: jwt::plain(token).ok(),
+            ..Self::bare(AccountSummary::of_claims(&jwt.claims, "file"))
+        }
+    }
+
+    /// An account of which nothing else is known.
+    pub const fn bare(account: AccountSummary) -> Self {
+        Self { account, etag: None, identity: None, digest: None, claims: None, deleted: None, delivery: None }
+    }
+
     /// An account as it is shown.
     pub fn of(AccountDetail { listed, entry, tombstone }: AccountDetail) -> Self {
         let served = entry.as_ref().filter(|_| listed.state.is_served());

@@ -4,11 +4,13 @@
 
 mod accounts;
 mod cursor;
+mod filter;
 mod versions;
 
 pub use accounts::{AccountDeletion, AccountList, AccountPage, AccountSummary, JournalPosition};
 pub(crate) use cursor::Cursor;
-pub use versions::{Change, Version, VersionDiff, VersionList, VersionPage};
+pub(crate) use filter::{Direction, MOMENT, moment, state, want_name};
+pub use versions::{Change, NoVersion, Version, VersionDiff, VersionList, VersionPage};
 
 /// Hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {

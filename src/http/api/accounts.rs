@@ -3,13 +3,13 @@
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::super::Shared;
-use super::ask::{Ask, Direction};
+use super::ask::Ask;
 use super::refused::{Refused, account};
 use super::{shown, turn};
-use crate::api::{AccountList, AccountPage, AccountSummary, Cursor, JournalPosition};
+use crate::api::{self, AccountList, AccountPage, Cursor, Direction};
 use crate::clock;
 use crate::key::AccountKey;
-use crate::node::{AccountFilter, AccountState, Glob, LONGEST_PATTERN};
+use crate::node::AccountFilter;
 
 /// What a list is asked for.
 struct ListAsk {
@@ -24,14 +24,11 @@ impl ListAsk {
         let now = clock::unix_seconds();
         let mut filter = AccountFilter::default();
         if let Some(text) = ask.get("name") {
-            // A key is no pattern.
-            match AccountKey::parse(text) {
-                Ok(key) => filter.key = Some(key),
-                Err(_) => filter.name = Some(pattern(text)?),
-            }
+            api::want_name(&mut filter, text).map_err(|expected| Refused::parameter("name", text, &expected))?;
         }
         if let Some(text) = ask.get("state") {
-            filter.states = states(text)?;
+            let read = |one| api::state(one).map_err(|expected| Refused::parameter("state", one, &expected));
+            filter.states = text.split(',').map(read).collect::<Result<_, _>>()?;
         }
         filter.expires_before = ask.moment("expires_before", Direction::Ahead, now)?;
         let since = ask.moment("changed_since", Direction::Ago, now)?;
@@ -41,32 +38,12 @@ impl ListAsk {
     }
 }
 
-fn pattern(text: &str) -> Result<Glob, Refused> {
-    let expected = format!("a pattern of 1 to {LONGEST_PATTERN} characters, or the key of an account,");
-    let pattern = Glob::parse(text).filter(|_| !text.is_empty());
-    pattern.ok_or_else(|| Refused::parameter("name", text, &expected))
-}
-
-fn states(text: &str) -> Result<Vec<AccountState>, Refused> {
-    let all = AccountState::ALL.map(AccountState::label).join(", ");
-    let read = |one: &str| {
-        AccountState::from_label(one)
-            .ok_or_else(|| Refused::parameter("state", one, &format!("one or several of {all}")))
-    };
-    text.split(',').map(read).collect()
-}
-
 pub(super) async fn list(request: &HttpRequest, shared: &Shared) -> Result<HttpResponse, Refused> {
     let ListAsk { filter, after, limit } = ListAsk::of(request)?;
     let _turn = turn(request, shared).await?;
     let found = shared.node.accounts(filter, after, limit).await;
     let page = found.map_err(|error| Refused::lookup(&error))?.ok_or_else(|| Refused::cache(shared))?;
-    let list = AccountList {
-        accounts: page.accounts.into_iter().map(AccountSummary::of).collect(),
-        next: page.next.map(|key| Cursor::Accounts.after(key.raw())),
-        position: JournalPosition::of(page.position),
-    };
-    Ok(shown::momentary(request, shared, &list).await)
+    Ok(shown::momentary(request, shared, &AccountList::of(page)).await)
 }
 
 pub(super) async fn one(request: &HttpRequest, shared: &Shared, key: &str) -> Result<HttpResponse, Refused> {

@@ -8,9 +8,8 @@ use super::super::Shared;
 use super::ask::Ask;
 use super::refused::{Refused, account};
 use super::{shown, turn};
-use crate::api::{Change, Cursor, Version, VersionDiff, VersionList, VersionPage, serial};
-use crate::excerpt::excerpt;
-use crate::jwt::{self, DecodeError};
+use crate::api::{Cursor, NoVersion, Version, VersionDiff, VersionList, VersionPage};
+use crate::jwt;
 use crate::key::AccountKey;
 use crate::node::{History, OldText};
 
@@ -19,23 +18,7 @@ pub(super) async fn list(request: &HttpRequest, shared: &Shared, key: &str) -> R
     let (limit, after) = (ask.limit()?, ask.cursor(Cursor::Versions)?);
     let key = account(key)?;
     let history = known(shared, &key).await?;
-    let newest_first = || history.versions.iter().rev();
-    // Versions are forgotten from the oldest on, so after one that is gone there are none.
-    let begin = match after {
-        None => 0,
-        Some(identity) => {
-            newest_first().position(|version| version.identity == identity).map_or(usize::MAX, |at| at + 1)
-        }
-    };
-    let page: Vec<_> = newest_first().enumerate().skip(begin).take(limit).collect();
-    let last = page.last().filter(|(at, _)| at + 1 < history.versions.len());
-    let versions = VersionList {
-        account: key.text(),
-        deleted: history.is_deleted,
-        floor: serial(history.begins_after),
-        next: last.map(|(_, version)| Cursor::Versions.after(&version.identity)),
-        versions: page.iter().map(|(at, version)| Version::of(version, *at == 0 && history.is_live)).collect(),
-    };
+    let versions = VersionList::of(&key, &history, after, limit);
     Ok(shown::tagged(request, shared, &versions).await)
 }
 
@@ -48,14 +31,14 @@ pub(super) async fn one(
     Ask::of(request, &[])?;
     let key = account(key)?;
     let history = known(shared, &key).await?;
-    let place = serial.parse().ok().and_then(|serial| place_of(&history, serial));
+    let place = serial.parse().ok().and_then(|serial| Version::place_of(&history, serial));
     let place = place.ok_or_else(|| unknown(&key, &history, serial))?;
     let found = &history.versions[place];
     let token = text(shared, &key, &history, found.serial).await?;
     let page = VersionPage {
         account: key.text(),
-        version: version(&history, place),
-        claims: jwt::plain(&token).map_err(|error| unreadable(&key, &error))?,
+        version: Version::at(&history, place),
+        claims: jwt::plain(&token).map_err(|error| Refused::no_version(&NoVersion::Damaged(key, error)))?,
         token,
     };
     Ok(shown::tagged(request, shared, &page).await)
@@ -67,36 +50,20 @@ pub(super) async fn diff(request: &HttpRequest, shared: &Shared, key: &str) -> R
     let key = account(key)?;
     let _turn = turn(request, shared).await?;
     let history = known(shared, &key).await?;
-    let find = |serial: u64| place_of(&history, serial).ok_or_else(|| unknown(&key, &history, &serial.to_string()));
-    let newest = || {
-        let newest = history.versions.len().checked_sub(1);
-        newest.ok_or_else(|| Refused::unknown_version(format!("no version of account {key} is stored")))
+    let places = VersionDiff::places(&key, &history, from, to).map_err(|none| Refused::no_version(&none))?;
+    let texts = match places {
+        (None, _) => None,
+        (Some(from), to) => {
+            let earlier = text(shared, &key, &history, history.versions[from].serial).await?;
+            Some((earlier, text(shared, &key, &history, history.versions[to].serial).await?))
+        }
     };
-    let to = to.map_or_else(newest, find)?;
-    let from = match from {
-        Some(from) => Some(find(from)?),
-        None => to.checked_sub(1),
+    let compare = move || {
+        let texts = texts.as_ref().map(|(earlier, later)| (&**earlier, &**later));
+        VersionDiff::of(&key, &history, places, texts)
     };
-    let mut answer = VersionDiff {
-        account: key.text(),
-        from: from.map(|from| version(&history, from)),
-        to: version(&history, to),
-        text: vec!["no earlier version is stored".to_owned()],
-        changes: Vec::new(),
-        more: 0,
-    };
-    if let Some(from) = from {
-        let earlier = text(shared, &key, &history, history.versions[from].serial).await?;
-        let later = text(shared, &key, &history, history.versions[to].serial).await?;
-        let compared =
-            move || -> Result<_, DecodeError> { Ok(jwt::diff(&jwt::plain(&earlier)?, &jwt::plain(&later)?)) };
-        let found = tokio::task::spawn_blocking(compared).await.map_err(|_| Refused::lost())?;
-        let found = found.map_err(|error| unreadable(&key, &error))?;
-        answer.text = found.text;
-        answer.changes = found.changes.into_iter().map(Change::of).collect();
-        answer.more = found.more;
-    }
-    Ok(shown::tagged(request, shared, &answer).await)
+    let diff = tokio::task::spawn_blocking(compare).await.map_err(|_| Refused::lost())?;
+    Ok(shown::tagged(request, shared, &diff.map_err(|none| Refused::no_version(&none))?).await)
 }
 
 /// The history of an account of which something is stored.
@@ -107,15 +74,6 @@ async fn known(shared: &Shared, key: &AccountKey) -> Result<History, Refused> {
         return Err(Refused::unknown_account(key));
     }
     Ok(history)
-}
-
-/// Which version has a serial. One of an earlier session may have the same.
-fn place_of(history: &History, serial: u64) -> Option<usize> {
-    history.versions.iter().rposition(|version| version.serial == serial && serial != 0)
-}
-
-fn version(history: &History, place: usize) -> Version {
-    Version::of(&history.versions[place], place + 1 == history.versions.len() && history.is_live)
 }
 
 async fn text(shared: &Shared, key: &AccountKey, history: &History, serial: u64) -> Result<String, Refused> {
@@ -129,14 +87,5 @@ async fn text(shared: &Shared, key: &AccountKey, history: &History, serial: u64)
 }
 
 fn unknown(key: &AccountKey, history: &History, serial: &str) -> Refused {
-    let mut message = format!("the history of {key} does not hold serial {}", excerpt(serial));
-    if history.begins_after > 0 {
-        message.push_str(&format!("\nthe log of this server begins after serial {}", history.begins_after));
-    }
-    Refused::unknown_version(message)
-}
-
-/// What is stored was decoded before, so this is damage.
-fn unreadable(key: &AccountKey, error: &DecodeError) -> Refused {
-    Refused::unknown_version(format!("a stored version of {key} cannot be read\n{error}"))
+    Refused::no_version(&NoVersion::unknown(*key, history, serial))
 }
