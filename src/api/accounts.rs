@@ -210,3 +210,45 @@ impl AccountPage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_server_answers_is_read_back_as_it_was() {
+        let list = json!({
+            "accounts": [
+                { "key": "A", "name": null, "state": "live", "issuer": null, "iat": null, "serial": null, "changed_at": null, "via": null },
+                { "key": "B", "name": "b", "state": "new", "issuer": "O", "iat": 1, "exp": 2, "serial": 3, "changed_at": 4, "via": "post" },
+            ],
+            "next": "x",
+            "position": { "session": "5c", "serial": 7 },
+        });
+        let read: AccountList = serde_json::from_value(list.clone()).expect("a list");
+        assert_eq!(serde_json::to_value(&read).expect("JSON"), list);
+        let page = json!({
+            "key": "B", "name": "b", "state": "deleted", "issuer": "O", "iat": 1, "serial": 3, "changed_at": 4, "via": "post",
+            "etag": "\"e\"", "identity": "i", "digest": "d", "claims": { "nats": { "data": 18_446_744_073_709_551_615_u64, "x": 1.5 } },
+            "deleted": { "iat": 5 },
+            "delivery": {
+                "account": "B", "serial": 3, "iat": 1, "identity": "i", "committed_at": 4, "announced_at": null, "complete": false,
+                "compared_at": 5, "note": "n",
+                "servers": [
+                    { "id": "1", "name": "n1", "outcome": "updated", "after_ms": 0.5, "compared_at": null },
+                    {
+                        "id": "2", "name": "n2", "outcome": "behind", "after_ms": 2.0, "compared_at": 6, "error": "e",
+                        "runs": { "iat": 1, "identity": "i" }, "reason": "deleted", "missing_imports": ["a.>"],
+                        "connections_left": 4, "not_live": ["limits.conn"],
+                    },
+                ],
+                "silent": [{ "id": "3", "name": "n3" }],
+                "replicas_behind": [{ "id": "4", "name": "eu", "serial": 2, "heard_at": 9, "below": ["eu-1"] }],
+            },
+        });
+        let read: AccountPage = serde_json::from_value(page.clone()).expect("a page");
+        assert_eq!(serde_json::to_value(&read).expect("JSON"), page);
+    }
+}
