@@ -16,6 +16,7 @@
 //!   to it, writes the audit log. [`upstream`], one floor up, is the client of other account servers.
 //! * **4: [`store`]** has the journal, in SQLite: of a primary, and of a replica.
 //! * **5: [`node`]** is the port: what the edges can ask, and what the roles implement.
+//!   [`api`], one floor up, has the documents of the API.
 //! * **6: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers while the primary is
 //!   away. [`backup`] copies, verifies and restores the file of a journal.
 //!   **[`http`]** and **[`nats`]**, on the same floor, are the two edges. They meet the roles only through the node.
@@ -28,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod audit;
 pub mod backoff;
 pub mod backup;

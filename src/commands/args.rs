@@ -23,10 +23,12 @@ use super::flush::FlushArgs;
 use super::healthcheck::HealthcheckArgs;
 use super::import::ImportArgs;
 use super::init::InitArgs;
+use super::list::ListArgs;
 use super::man::ManArgs;
 use super::operator::OperatorArgs;
 use super::promote::PromoteArgs;
 use super::restore::RestoreArgs;
+use super::show::ShowArgs;
 use super::status::StatusArgs;
 use crate::config::Overrides;
 
@@ -56,6 +58,10 @@ pub enum Command {
     Check(CheckArgs),
     /// Tell why nats-servers accept or refuse a user
     Explain(ExplainArgs),
+    /// List accounts by name, state, expiry and change
+    List(ListArgs),
+    /// Show all that is known of an account, or what changed
+    Show(ShowArgs),
     /// Ask a server whether it serves, for containers and scripts
     Healthcheck(HealthcheckArgs),
     /// Show how account servers, replicas and nats-servers are, once or all the time

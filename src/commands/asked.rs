@@ -13,10 +13,14 @@ use crate::upstream::Access;
 use crate::upstream::remote::{RemoteServer, text, words};
 
 /// The largest answer with a list, in bytes: 1000 accounts of each kind for each of many nats-servers.
-const LIST: usize = 64 << 20;
+pub(super) const LIST: usize = 64 << 20;
 
 /// What follows an error of a server that was not named, because the folder could be read instead.
 pub(super) const OFFLINE_HINT: &str = "with --offline, the folder is read instead";
+
+/// What is wrong if there is neither a server nor a folder.
+pub(super) const NOTHING_TO_READ: &str =
+    "there is nothing to read: give the folder of JWTs, as in -dir FOLDER, or the URL of a server, with --url";
 
 /// The server to ask: the one of `--url`, or else the one that runs on the folder of the settings, or at their address.
 /// `None`: the folder itself is to be read, because that is wanted (`offline`), or because no server runs on it.

@@ -18,13 +18,18 @@ pub mod flush;
 pub mod healthcheck;
 pub mod import;
 pub mod init;
+mod limits;
+pub mod list;
 mod local;
 pub mod man;
+mod moments;
 pub mod operator;
 pub mod promote;
 pub mod restore;
 mod serve;
+pub mod show;
 mod shown;
+mod sources;
 pub mod status;
 
 use std::io::Write as _;
@@ -38,6 +43,7 @@ use crate::logging;
 use args::{Cli, Command};
 use check::CheckArgs;
 pub use exit::Exit;
+use sources::Failure;
 
 /// Carries out a command line.
 pub fn run(cli: Cli) -> Result<(), Exit> {
@@ -47,7 +53,9 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Some(Command::DeleteRequest(args)) => {
             Ok(delete_request::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &warning)?)
         }
-        Some(Command::Explain(args)) => explain::run(&settings(&cli)?, args),
+        Some(Command::Explain(args)) => explain::run(&settings(&cli).map_err(unclear)?, args),
+        Some(Command::List(args)) => list::run(&settings(&cli).map_err(unclear)?, args),
+        Some(Command::Show(args)) => show::run(&settings(&cli).map_err(unclear)?, args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&loaded(&cli)?.0, args),
         Some(Command::Status(args)) => status::run(loaded(&cli).map(|(settings, _)| settings), args),
         Some(Command::Init(args)) => init::run(&loaded(&cli)?.0, args),
@@ -67,6 +75,11 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Some(Command::Man(args)) => Ok(man::run(args, args::definition())?),
         Some(Command::Demo(args)) => demo::run(args),
     }
+}
+
+/// Why a question cannot be answered, with status 2: 1 is an answer.
+fn unclear(why: String) -> Exit {
+    Failure::Unclear(why).into()
 }
 
 /// Judges tokens, by the operator that the settings name unless the command names one, or has a server judge them.

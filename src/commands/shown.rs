@@ -2,7 +2,12 @@
 
 use std::io::IsTerminal as _;
 
+use serde::Serialize;
+
 use crate::key::seed;
+
+/// Characters at each end of a key that are shown.
+const ENDS: usize = 4;
 
 /// A text that cannot steer the terminal, and shows no private key.
 pub(super) fn printable(text: &str) -> String {
@@ -18,6 +23,18 @@ fn steers(symbol: char) -> bool {
         || matches!(symbol, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A document as JSON, which programs read and people see: likewise, and the same document. `is_pretty`: in many lines.
+pub(super) fn json(document: &impl Serialize, is_pretty: bool) -> serde_json::Result<String> {
+    let text = if is_pretty { serde_json::to_string_pretty(document) } else { serde_json::to_string(document) }?;
+    // Line ends are between values, all other such characters are in texts.
+    let shown = |symbol: char| match symbol {
+        symbol if symbol != '\n' && steers(symbol) => format!("\\u{:04x}", u32::from(symbol)),
+        symbol => symbol.to_string(),
+    };
+    let text = seed::redact(&text);
+    Ok(if text.chars().any(steers) { text.chars().map(shown).collect() } else { text.into_owned() })
+}
+
 /// A text as one word of a shell command that people copy.
 pub(super) fn word(text: &str) -> String {
     let text = printable(text);
@@ -30,12 +47,20 @@ pub(super) fn word(text: &str) -> String {
 
 /// Something with a name and a public key: `app (ADCC…NVV4)`, or the key if there is no name.
 pub(super) fn called(name: &str, key: &str) -> String {
-    const ENDS: usize = 4;
     let (name, key) = (printable(name.trim()), printable(key));
     if name.is_empty() || name == key || !key.is_ascii() || key.len() <= 2 * ENDS {
         return key;
     }
-    format!("{name} ({}…{})", &key[..ENDS], &key[key.len() - ENDS..])
+    format!("{name} ({})", ends(&key))
+}
+
+/// The ends of a public key.
+pub(super) fn ends(key: &str) -> String {
+    let key = printable(key);
+    if !key.is_ascii() || key.len() <= 2 * ENDS {
+        return key;
+    }
+    format!("{}…{}", &key[..ENDS], &key[key.len() - ENDS..])
 }
 
 /// Colours, only where a person looks.
@@ -52,6 +77,12 @@ impl Paint {
     pub(super) fn stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self(wanted && std::io::stdout().is_terminal())
+    }
+
+    /// Without colours.
+    #[cfg(test)]
+    pub(super) const fn none() -> Self {
+        Self(false)
     }
 
     pub(super) fn text(self, style: &str, text: &str) -> String {
@@ -76,6 +107,28 @@ mod tests {
             ("*", "'*'"),
         ] {
             assert_eq!(word(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_printable_text_is_in_one_line_and_turns_nothing() {
+        for (text, shown) in [
+            ("Zoë 😀", "Zoë 😀"),
+            ("a\x1b[31m\r\nb\u{9b}", r"a\u{1b}[31m\r\nb\u{9b}"),
+            ("a\u{202e}b\u{2066}\u{200f}\u{2028}", r"a\u{202e}b\u{2066}\u{200f}\u{2028}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_document_steers_nothing_and_is_the_same() {
+        let document = serde_json::json!({ "name": "a\x1b[31m\u{9b}\u{202e}\u{7f}\n é", "list": [1, 2] });
+        for is_pretty in [false, true] {
+            let text = json(&document, is_pretty).expect("JSON");
+            assert!(text.chars().all(|symbol| symbol == '\n' || !steers(symbol)), "{text}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), document);
+            assert_eq!(text.contains('\n'), is_pretty);
         }
     }
 

@@ -56,7 +56,7 @@ impl Layout {
     }
 
     /// The layout of the tokens in a folder, by the first token that is found; `None`: the folder has no tokens.
-    pub(super) fn found(root: &Path) -> Result<Option<Self>, FolderError> {
+    pub fn found(root: &Path) -> Result<Option<Self>, FolderError> {
         let mut shards = Vec::new();
         for entry in fs::read_dir(root).map_err(FolderError::io("read folder", root))? {
             let entry = entry.map_err(FolderError::io("read folder", root))?;

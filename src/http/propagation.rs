@@ -255,7 +255,7 @@ mod tests {
         let servers = names.iter().map(|name| ServerReceipt {
             id: "N".into(),
             name: (*name).into(),
-            outcome: "updated",
+            outcome: "updated".into(),
             after_ms: 1.84,
             ..ServerReceipt::default()
         });

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::gate::{Activation, Entry, Position};
+use crate::gate::{Activation, Entry, Position, Standing};
 use crate::key::{AccountKey, PublicKey};
-use crate::store::StoreError;
-use crate::store::journal::{Stored, StoredVersion};
+use crate::store::journal::{AccountStatus, Stored, StoredVersion};
+use crate::store::{JournalReader, StoreError};
 
 /// An account JWT to serve.
 #[derive(Debug, Clone)]
@@ -200,6 +200,19 @@ pub struct History {
     pub begins_after: u64,
 }
 
+impl History {
+    /// Reads the past of an account. `standing`: which keys count. Blocks for queries.
+    pub fn read(journal: &JournalReader, standing: &Standing, key: &AccountKey) -> Result<Self, StoreError> {
+        let status = journal.status(key)?;
+        Ok(Self {
+            versions: journal.versions(key)?,
+            is_live: matches!(&status, AccountStatus::Live(stored) if standing.vouches(stored.entry.issuer())),
+            is_deleted: matches!(status, AccountStatus::Deleted),
+            begins_after: journal.floor(),
+        })
+    }
+}
+
 /// The text of one version of an account.
 #[derive(Debug, Clone)]
 pub enum OldText {
@@ -210,4 +223,14 @@ pub enum OldText {
         /// The log of changes begins after this serial.
         begins_after: u64,
     },
+}
+
+impl OldText {
+    /// Reads the text of one version of an account. Blocks for a query.
+    pub fn read(journal: &JournalReader, key: &AccountKey, serial: u64) -> Result<Self, StoreError> {
+        Ok(match journal.text_of(key, serial)? {
+            Some(text) => Self::Kept(text),
+            None => Self::Unknown { begins_after: journal.floor() },
+        })
+    }
 }

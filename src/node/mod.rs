@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use accounts::{
     AccountDetail, AccountFilter, AccountPage, AccountState, ActivationPage, Glob, LONGEST_PATTERN, ListedAccount,
-    ListedActivation,
+    ListedActivation, listed_name,
 };
 pub use answer::{
     ActivationAnswer, Ages, Answer, History, LookupError, LookupNow, Miss, Now, OldText, Stamp, Unavailable, Withheld,

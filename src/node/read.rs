@@ -15,7 +15,7 @@ use crate::gate::{Activation, Judged, Tombstone};
 use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
-use crate::store::journal::{AccountStatus, ServedKeys};
+use crate::store::journal::ServedKeys;
 use crate::store::{JournalReader, blocking};
 
 impl Node {
@@ -63,28 +63,13 @@ impl Node {
     /// The versions that an account had. `Ok(None)`: this server keeps no history.
     pub async fn history(&self, key: &AccountKey) -> Result<Option<History>, LookupError> {
         let (key, gate) = (*key, self.gate.clone());
-        self.of_past(&key, move |journal| {
-            let standing = journal.status(&key)?;
-            Ok(History {
-                versions: journal.versions(&key)?,
-                is_live: matches!(&standing, AccountStatus::Live(stored) if gate.vouches(stored.entry.issuer())),
-                is_deleted: matches!(standing, AccountStatus::Deleted),
-                begins_after: journal.floor(),
-            })
-        })
-        .await
+        self.of_past(&key, move |journal| History::read(journal, &gate.standing(), &key)).await
     }
 
     /// The text of one version of an account. `Ok(None)`: this server keeps no history.
     pub async fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<OldText>, LookupError> {
         let key = *key;
-        self.read_history(move |journal| {
-            Ok(match journal.text_of(&key, serial)? {
-                Some(text) => OldText::Kept(text),
-                None => OldText::Unknown { begins_after: journal.floor() },
-            })
-        })
-        .await
+        self.read_history(move |journal| OldText::read(journal, &key, serial)).await
     }
 
     /// Asks the journal about an account's past, on a thread that may block. `Ok(None)`: this server keeps no history.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use nats_account_server::feed::wire::Page;
 use tokio::time::{sleep, timeout};
 
+use super::cast::Way;
 use super::play::Play;
 use super::support::Http;
 
@@ -48,7 +49,8 @@ impl Play {
     pub(super) async fn moves(&mut self, link: usize, to: usize) {
         let of = self.links[link].of;
         let to = if self.comes_by(to, of) { 0 } else { to };
-        let is_in_log = self.goes_on_at(of, to).await;
+        // One that was misled may be about to follow the liar.
+        let is_in_log = self.links[link].state != Way::Misled && self.goes_on_at(of, to).await;
         let was_calm = is_in_log && self.is_connected(of).await && self.members[of].is_mirror;
         let before = self.logged(of);
         let target = self.host(to);

@@ -1,4 +1,4 @@
-//! The commands: judging JWTs and users, deleting, moving in and out, promotion, health, status, the demo.
+//! The commands: judging JWTs and users, looking accounts up, deleting, moving in and out, promotion, health, status, the demo.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod healthcheck;
 mod init;
+mod lookup;
 mod moving;
 mod promotion;
 mod status;

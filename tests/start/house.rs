@@ -13,6 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["upstream"],
     &["demo", "store"],
     &["node"],
+    &["api"],
     &["backup", "http", "nats", "primary", "replica"],
     &["server"],
     &["commands"],

@@ -30,8 +30,13 @@ impl Ran {
 
 /// Runs the program to its end, on a thread that may wait for it.
 pub(crate) async fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
+    run_with(&[("NO_COLOR", "1")], args).await
+}
+
+/// The same, in this environment.
+pub(crate) async fn run_with<S: AsRef<OsStr>>(env: &[(&str, &str)], args: impl IntoIterator<Item = S>) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nats-account-server"));
-    command.args(args).env("NO_COLOR", "1").stdin(Stdio::null());
+    command.args(args).envs(env.iter().copied()).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { status: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 
 use super::checks::Verdict;
 use super::shown::Paint;
-use super::{Exit, asked, runtime};
+use super::{Exit, asked, runtime, unclear};
 use crate::clock;
 use crate::config::Settings;
 use crate::key::AccountKey;
@@ -71,7 +71,6 @@ pub struct ExplainArgs {
 
 /// Explains. 0: the user is accepted; 1: refused; 2: unsure.
 pub(super) fn run(settings: &Settings, args: &ExplainArgs) -> Result<(), Exit> {
-    let unclear = |why: String| Exit::error(2, format_args!("nats-account-server: {why}"));
     let report = match given::read(&args.user, &mut std::io::stdin().lock()) {
         Ok(user) => explain(settings, args, &user).map_err(unclear)?,
         Err(NoUser::Refused(why)) => Report::of_no_user(why, clock::unix_seconds()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::fleet::Fleet;
 use super::judge::AccountState;
 use super::knowledge::Knowledge;
+use crate::commands::asked::NOTHING_TO_READ;
 use crate::commands::{gate_of, stored_journal_of};
 use crate::config::Settings;
 use crate::folder::{self, Unread, beside};
@@ -21,11 +22,7 @@ pub(super) fn ask(settings: &Settings, key: &AccountKey) -> Result<Knowledge, St
         Some(journal) => in_journal(&journal, key, &gate),
         None => match &settings.store.dir {
             Some(dir) => Ok(in_folder(dir, key, &gate)),
-            None => {
-                Err("there is nothing to read: give the folder of JWTs, as in -dir FOLDER, or the URL of a server, \
-                         with --url"
-                    .to_owned())
-            }
+            None => Err(NOTHING_TO_READ.to_owned()),
         },
     }
 }

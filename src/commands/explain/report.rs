@@ -12,8 +12,7 @@ use super::names::account_key;
 use super::summary::Summary;
 use crate::calendar::{period, utc_time};
 use crate::commands::checks::{Check, Status, Verdict};
-use crate::commands::shown::{Paint, called, printable};
-use crate::key::seed;
+use crate::commands::shown::{Paint, called, json, printable};
 
 /// Everything that there is to say.
 #[derive(Debug, Serialize)]
@@ -104,7 +103,7 @@ impl Report {
 
     /// One document for programs.
     pub(super) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", seed::redact(&serde_json::to_string_pretty(self)?))
+        writeln!(out, "{}", json(self, true)?)
     }
 
     /// Lines for people.

@@ -3,12 +3,9 @@
 use serde::Serialize;
 
 use super::judge::Judgement;
-use crate::commands::shown::printable;
+use crate::commands::limits::{count, responses, subjects};
 use crate::jwt::AccountJwt;
 use crate::jwt::claims::{Permission, Permissions};
-
-/// Subjects of one list that are shown to people. The others are counted.
-const SHOWN: usize = 8;
 
 /// Permissions and limits. Of limits, -1 is unlimited.
 #[derive(Debug, Serialize)]
@@ -83,25 +80,22 @@ impl Summary {
             format!("subscribe{from}: {}", self.subscribe.shown()),
         ];
         if let Some((max, ttl)) = self.responses {
-            // nats-server has defaults for 0.
-            let count = if max == 0 { 1 } else { max };
-            let millis = if ttl == 0 { 120_000 } else { ttl / 1_000_000 };
-            lines.push(format!("respond to requests: messages {}, milliseconds {}", limit(count), limit(millis)));
+            lines.push(format!("respond to requests: {}", responses(max, ttl)));
         }
         lines.push(format!(
             "limits of the user: subscriptions {}, data {}, payload {}",
-            limit(user.subscriptions),
-            limit(user.data),
-            limit(user.payload)
+            count(user.subscriptions),
+            count(user.data),
+            count(user.payload)
         ));
         if let Some(account) = &self.account_limits {
             lines.push(format!(
                 "limits of the account: connections {}, leafnode connections {}, subscriptions {}, data {}, payload {}",
-                limit(account.connections),
-                limit(account.leafnode_connections),
-                limit(account.subscriptions),
-                limit(account.data),
-                limit(account.payload)
+                count(account.connections),
+                count(account.leafnode_connections),
+                count(account.subscriptions),
+                count(account.data),
+                count(account.payload)
             ));
         }
         lines
@@ -114,8 +108,7 @@ impl Side {
     }
 
     fn shown(&self) -> String {
-        let allow = if self.allow.is_empty() { "everything".to_owned() } else { list(&self.allow) };
-        if self.deny.is_empty() { allow } else { format!("{allow}, but not {}", list(&self.deny)) }
+        subjects(&self.allow, &self.deny)
     }
 }
 
@@ -130,16 +123,4 @@ impl AccountLimits {
             payload: limits.payload,
         }
     }
-}
-
-fn list(subjects: &[String]) -> String {
-    let mut shown: Vec<_> = subjects.iter().take(SHOWN).map(|subject| printable(subject)).collect();
-    if subjects.len() > SHOWN {
-        shown.push(format!("and {} more", subjects.len() - SHOWN));
-    }
-    shown.join(", ")
-}
-
-fn limit(limit: i64) -> String {
-    if limit < 0 { "unlimited".to_owned() } else { limit.to_string() }
 }

@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use super::super::Shared;
 use super::ask::Ask;
-use super::cursor::Cursor;
 use super::refused::Refused;
-use super::{expiry, serial, shown, turn};
+use super::{shown, turn};
+use crate::api::{Cursor, expiry, serial};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::node::ListedActivation;

@@ -4,10 +4,8 @@
 use actix_web::HttpRequest;
 use actix_web::web::Query;
 
-use super::cursor::Cursor;
 use super::refused::Refused;
-use crate::calendar;
-use crate::config::parse_seconds;
+use crate::api::{self, Cursor, Direction};
 use crate::excerpt::excerpt;
 
 /// Items of a page, unless the client says otherwise, and at most.
@@ -17,15 +15,6 @@ pub(super) const MOST: usize = 1000;
 /// The parameters of a request.
 #[derive(Debug)]
 pub(super) struct Ask(Vec<(String, String)>);
-
-/// Where a duration leads to.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Direction {
-    /// So long from now.
-    Ahead,
-    /// So long ago.
-    Ago,
-}
 
 impl Ask {
     /// Reads the query of a request to a route that knows these parameters.
@@ -78,55 +67,6 @@ impl Ask {
     /// A moment, unix seconds; `now` likewise.
     pub(super) fn moment(&self, name: &str, direction: Direction, now: i64) -> Result<Option<i64>, Refused> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        let example = "a moment such as 2026-11-24T07:05:12Z, unix seconds, or a time such as 30d or 12h";
-        moment(text, direction, now).map(Some).ok_or_else(|| Refused::parameter(name, text, example))
-    }
-}
-
-fn moment(text: &str, direction: Direction, now: i64) -> Option<i64> {
-    if let Ok(seconds) = text.parse() {
-        return Some(seconds);
-    }
-    // A plus that is not escaped is a space in a query.
-    if let Some(seconds) = calendar::rfc3339_seconds(&text.replace(' ', "+")) {
-        return Some(seconds);
-    }
-    let time = i64::try_from(parse_seconds(text)?.as_secs()).ok()?;
-    match direction {
-        Direction::Ahead => now.checked_add(time),
-        Direction::Ago => now.checked_sub(time),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_read_in_every_form() {
-        let now = 1_795_503_912;
-        for (text, ahead, ago) in [
-            ("0", Some(0), Some(0)),
-            ("-5", Some(-5), Some(-5)),
-            ("1795503912", Some(now), Some(now)),
-            ("2026-11-24T07:05:12Z", Some(now), Some(now)),
-            ("2026-11-24T08:05:12.9+01:00", Some(now), Some(now)),
-            ("2026-11-24T08:05:12 01:00", Some(now), Some(now)),
-            ("30d", Some(now + 30 * 86_400), Some(now - 30 * 86_400)),
-            ("1h30m", Some(now + 5400), Some(now - 5400)),
-            ("", None, None),
-            ("soon", None, None),
-            ("30", Some(30), Some(30)),
-            ("5y", None, None),
-            ("-5d", None, None),
-            ("2026-11-24", None, None),
-            ("2026-13-24T07:05:12Z", None, None),
-            ("99999999999999999999", None, None),
-            ("999999999999999999d", None, None),
-            ("1e999d", None, None),
-        ] {
-            assert_eq!(moment(text, Direction::Ahead, now), ahead, "{text}");
-            assert_eq!(moment(text, Direction::Ago, now), ago, "{text}");
-        }
+        api::moment(text, direction, now).map(Some).ok_or_else(|| Refused::parameter(name, text, api::MOMENT))
     }
 }

@@ -6,10 +6,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::Shared;
-use super::ask::{Ask, Direction};
-use super::cursor::Cursor;
+use super::ask::Ask;
 use super::refused::Refused;
-use super::{hex, shown, turn};
+use super::{shown, turn};
+use crate::api::{Cursor, Direction, hex};
 use crate::clock;
 use crate::key::AccountKey;
 use crate::node::{TailAsk, TailPlace};

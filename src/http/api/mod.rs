@@ -8,7 +8,6 @@ mod activations;
 mod ask;
 mod audit;
 mod check;
-mod cursor;
 mod given;
 mod openapi;
 mod operator;
@@ -76,19 +75,4 @@ async fn turn(request: &HttpRequest, shared: &Shared) -> Result<Turn, Refused> {
         Ok(Ok(turn)) => Ok(turn),
         Ok(Err(_)) | Err(_) => Err(Refused::busy()),
     }
-}
-
-/// Hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
-}
-
-/// An expiry as it is shown: absent if there is none.
-fn expiry(exp: i64) -> Option<i64> {
-    Some(exp).filter(|exp| *exp != 0)
-}
-
-/// A serial as it is shown. Upstream may not have ordered the change yet.
-fn serial(serial: u64) -> Option<u64> {
-    Some(serial).filter(|serial| *serial != 0)
 }

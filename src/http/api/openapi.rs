@@ -9,7 +9,6 @@ use utoipa::OpenApi;
 
 use super::super::Shared;
 use super::super::problem::Problem;
-use super::accounts::{AccountList, AccountPage};
 use super::activations::ActivationList;
 use super::ask::Ask;
 use super::audit::AuditTail;
@@ -19,7 +18,7 @@ use super::operator::OperatorStatus;
 use super::refused::Refused;
 use super::shown;
 use super::status::ServerStatus;
-use super::versions::{VersionDiff, VersionList, VersionPage};
+use crate::api::{AccountList, AccountPage, VersionDiff, VersionList, VersionPage};
 use crate::feed::wire::FollowersPage;
 use crate::node::FleetReport;
 

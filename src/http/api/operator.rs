@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 use super::super::Shared;
 use super::ask::Ask;
 use super::refused::Refused;
-use super::{expiry, hex, shown};
+use super::shown;
+use crate::api::{expiry, hex};
 use crate::gate::Trust;
 use crate::key::AccountKey;
 

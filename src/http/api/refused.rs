@@ -4,6 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::super::{Shared, reply};
+use crate::api::NoVersion;
 use crate::excerpt::excerpt;
 use crate::key::AccountKey;
 use crate::node::{LookupError, StoreError, TailError, Upstream};
@@ -40,9 +41,9 @@ impl Refused {
         Self::new(StatusCode::NOT_FOUND, "unknown_account", format!("nothing is stored of account {key}"))
     }
 
-    /// A version of an account that is not stored. `what`: which one, and why.
-    pub(super) fn unknown_version(what: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown_version", what)
+    /// A version of an account that cannot be shown.
+    pub(super) fn no_version(none: &NoVersion) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_version", none.to_string())
     }
 
     /// A body that cannot be used.

@@ -5,10 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::Shared;
-use super::accounts::JournalPosition;
 use super::ask::Ask;
 use super::refused::Refused;
 use super::shown;
+use crate::api::JournalPosition;
 use crate::clock;
 use crate::key::seed;
 use crate::node::{CodedCheck, Connection, Expiries, Node};

@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 
 use crate::excerpt::excerpt;
 
+pub use words::size;
+
 /// Differences that are told at most; the others are counted.
 const MOST: usize = 1000;
 

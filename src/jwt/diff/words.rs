@@ -186,7 +186,7 @@ fn moment(value: Option<&Value>) -> String {
 }
 
 /// A number of bytes in the largest unit that divides it.
-fn size(bytes: i64) -> String {
+pub fn size(bytes: i64) -> String {
     let units = [(1_i64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(unit, _)| bytes != 0 && bytes % unit == 0) {
         Some((unit, name)) => format!("{} {name}", bytes / unit),

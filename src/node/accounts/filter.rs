@@ -2,7 +2,7 @@
 
 use super::Glob;
 use crate::gate::Standing;
-use crate::key::AccountKey;
+use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{AccountHead, HeadState};
 
 /// The state of an account, as people and tools are told.
@@ -53,9 +53,17 @@ impl AccountState {
         match (head.state, &head.version) {
             (HeadState::Deleted(_), _) => Self::Deleted,
             (HeadState::Removed, _) => Self::Removed,
-            (HeadState::Live, Some(version)) if !standing.vouches(&version.issuer) => Self::Withheld,
-            (HeadState::Live, Some(version)) if version.exp > 0 && now > version.exp => Self::Expired,
-            (HeadState::Live, _) => Self::Live,
+            (HeadState::Live, Some(version)) => Self::of_jwt(&version.issuer, version.exp, standing, now),
+            (HeadState::Live, None) => Self::Live,
+        }
+    }
+
+    /// The state of an account with a JWT that this key signed and that expires at `exp`, unix seconds; 0 is never.
+    pub fn of_jwt(issuer: &PublicKey, exp: i64, standing: &Standing, now: i64) -> Self {
+        match () {
+            () if !standing.vouches(issuer) => Self::Withheld,
+            () if exp > 0 && now > exp => Self::Expired,
+            () => Self::Live,
         }
     }
 }
@@ -83,18 +91,16 @@ impl Default for AccountFilter {
 }
 
 impl AccountFilter {
-    /// Whether an account in this state is wanted, its name aside.
-    pub(super) fn wants(&self, head: &AccountHead, state: AccountState) -> bool {
-        let expires =
-            |before: i64| head.version.as_ref().is_some_and(|version| 0 < version.exp && version.exp < before);
-        let changed = |since: i64| head.change.is_some_and(|change| change.at >= since);
+    /// Whether an account in this state is wanted, its name aside. `exp`: when it expires, unix seconds; 0 is never.
+    /// `changed`: when it was changed, unix milliseconds, if that is known.
+    pub fn wants(&self, state: AccountState, exp: i64, changed: Option<i64>) -> bool {
         self.states.contains(&state)
-            && self.expires_before.is_none_or(expires)
-            && self.changed_since.is_none_or(changed)
+            && self.expires_before.is_none_or(|before| 0 < exp && exp < before)
+            && self.changed_since.is_none_or(|since| changed.is_some_and(|changed| changed >= since))
     }
 
     /// Whether an account of this name is wanted. One whose name is not known is not, if there is a pattern.
-    pub(super) fn wants_name(&self, name: Option<&str>) -> bool {
+    pub fn wants_name(&self, name: Option<&str>) -> bool {
         self.name.as_ref().is_none_or(|pattern| name.is_some_and(|name| pattern.matches(name)))
     }
 }

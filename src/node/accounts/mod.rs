@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::{LookupError, Node, Whole};
 use crate::clock;
 use crate::excerpt::excerpt_of;
-use crate::gate::{Activation, Entry, Position, Tombstone};
+use crate::gate::{Activation, Entry, Position, Standing, Tombstone};
 use crate::jwt::{self, HashId};
 use crate::key::AccountKey;
 use crate::store::journal::{AccountHead, HeadChange, HeadState};
@@ -76,6 +76,47 @@ pub struct ActivationPage {
     pub next: Option<HashId>,
 }
 
+impl AccountPage {
+    /// Reads the next accounts that a filter wants, after `after` in the order of their keys, at most `limit` of them, within a
+    /// bounded time. `standing`: which keys count. Blocks for a query.
+    pub fn read(
+        journal: &JournalReader,
+        standing: &Standing,
+        filter: &AccountFilter,
+        after: Option<&AccountKey>,
+        limit: usize,
+    ) -> Result<Self, StoreError> {
+        let (now, head) = (clock::unix_seconds(), journal.head());
+        let mut accounts = Vec::new();
+        let next = journal.each_account(after, filter.key.as_ref(), |head, texts| {
+            let state = AccountState::of(&head, standing, now);
+            let exp = head.version.as_ref().map_or(0, |version| version.exp);
+            if filter.wants(state, exp, head.change.map(|change| change.at)) {
+                let name = texts.read(&head)?.as_ref().and_then(name);
+                if filter.wants_name(name.as_deref()) {
+                    accounts.push(ListedAccount { head, state, name: name.map(|name| listed_name(&name)) });
+                }
+            }
+            Ok(if accounts.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(Self { accounts, next, position: head.position(head.serial) })
+    }
+}
+
+impl AccountDetail {
+    /// Reads all that is known of an account. `standing`: which keys count. `None`: nothing. Blocks for queries.
+    pub fn read(journal: &JournalReader, standing: &Standing, key: &AccountKey) -> Result<Option<Self>, StoreError> {
+        let Some((head, entry)) = journal.account_head(key)? else { return Ok(None) };
+        let state = AccountState::of(&head, standing, clock::unix_seconds());
+        let tombstone = match head.state {
+            HeadState::Deleted(_) => journal.tombstone(key)?,
+            HeadState::Live | HeadState::Removed => None,
+        };
+        let name = entry.as_ref().and_then(name).map(|name| listed_name(&name));
+        Ok(Some(Self { listed: ListedAccount { head, state, name }, entry, tombstone }))
+    }
+}
+
 impl Node {
     /// The next accounts that a filter wants, after `after` in the order of their keys, at most `limit` of them. A piece is
     /// read in a bounded time, so it may be short. `Ok(None)`: this is a cache.
@@ -86,38 +127,13 @@ impl Node {
         limit: usize,
     ) -> Result<Option<AccountPage>, LookupError> {
         let gate = self.gate.clone();
-        self.of_all(move |journal| {
-            let (standing, now, head) = (gate.standing(), clock::unix_seconds(), journal.head());
-            let mut accounts = Vec::new();
-            let next = journal.each_account(after.as_ref(), filter.key.as_ref(), |head, texts| {
-                let state = AccountState::of(&head, &standing, now);
-                if filter.wants(&head, state) {
-                    let name = texts.read(&head)?.as_ref().and_then(name);
-                    if filter.wants_name(name.as_deref()) {
-                        accounts.push(ListedAccount { head, state, name: name.map(|name| shown(&name)) });
-                    }
-                }
-                Ok(if accounts.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            })?;
-            Ok(AccountPage { accounts, next, position: head.position(head.serial) })
-        })
-        .await
+        self.of_all(move |journal| AccountPage::read(journal, &gate.standing(), &filter, after.as_ref(), limit)).await
     }
 
     /// All that is known of an account. `Ok(None)`: this is a cache. `Ok(Some(None))`: nothing.
     pub async fn account(&self, key: AccountKey) -> Result<Option<Option<AccountDetail>>, LookupError> {
         let gate = self.gate.clone();
-        self.of_past(&key, move |journal| {
-            let Some((head, entry)) = journal.account_head(&key)? else { return Ok(None) };
-            let state = AccountState::of(&head, &gate.standing(), clock::unix_seconds());
-            let tombstone = match head.state {
-                HeadState::Deleted(_) => journal.tombstone(&key)?,
-                HeadState::Live | HeadState::Removed => None,
-            };
-            let name = entry.as_ref().and_then(name).map(|name| shown(&name));
-            Ok(Some(AccountDetail { listed: ListedAccount { head, state, name }, entry, tombstone }))
-        })
-        .await
+        self.of_past(&key, move |journal| AccountDetail::read(journal, &gate.standing(), &key)).await
     }
 
     /// The next activations of an account, after `after` in the order of their hashes. `Ok(None)`: this is a cache.
@@ -159,7 +175,7 @@ fn name(entry: &Entry) -> Option<String> {
     jwt::glance(entry.token()).map(|claims| claims.name)
 }
 
-/// A name as far as it is shown.
-fn shown(name: &str) -> String {
+/// A name as far as lists show it.
+pub fn listed_name(name: &str) -> String {
     excerpt_of(name, MAX_NAME).part().into_owned()
 }

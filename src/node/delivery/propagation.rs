@@ -1,9 +1,10 @@
 //! How far one change has come to the nats-servers: the journal's facts and the receipts in one.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Announcement, Delivery, DeliveryProgress, Match, Receipt, ReplicaStand, Runs, Server};
@@ -15,7 +16,7 @@ use crate::store::StoreError;
 use crate::store::journal::Fact;
 
 /// The way of one change to the nats-servers. Its JSON form is what clients are shown.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Propagation {
     /// The account.
     pub account: String,
@@ -51,14 +52,14 @@ pub struct Propagation {
 }
 
 /// What is known of a change at a nats-server.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ServerReceipt {
     /// The id that it made at its start.
     pub id: String,
     /// Its name.
     pub name: String,
     /// `updated`, `current`, `not_loaded`, `incomplete`, `behind`, `cannot_unload` or `error`.
-    pub outcome: &'static str,
+    pub outcome: Cow<'static, str>,
     /// Milliseconds from the announcement to the moment when this was known.
     pub after_ms: f64,
     /// When it was compared, unix milliseconds.
@@ -71,23 +72,23 @@ pub struct ServerReceipt {
     pub runs: Option<RunningJwt>,
     /// Why the account is not served here, if it cannot be unloaded there: `deleted`, `removed`, `withheld` or `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     /// Imports that are not in effect there.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_imports: Vec<String>,
     /// Connections there that go on with what the change took from them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_left: Option<u64>,
     /// Claims of the change that connected clients do not feel on its release.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub not_live: Vec<&'static str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_live: Vec<Cow<'static, str>>,
     /// When the comparison began, by the monotonic clock.
     #[serde(skip)]
     pub asked: Option<Instant>,
 }
 
 /// A version that a nats-server runs.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RunningJwt {
     /// Issue time, unix seconds.
     pub iat: i64,
@@ -102,7 +103,7 @@ impl From<Runs> for RunningJwt {
 }
 
 /// A nats-server of which nothing is known.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Silent {
     /// The id that it made at its start.
     pub id: String,
@@ -111,7 +112,7 @@ pub struct Silent {
 }
 
 /// A replica that has not confirmed a change.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReplicaBehind {
     /// Its id, 32 hexadecimal digits.
     pub id: String,
@@ -122,7 +123,7 @@ pub struct ReplicaBehind {
     /// When it was last heard, unix milliseconds.
     pub heard_at: i64,
     /// Names of replicas behind it that are behind.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub below: Vec<String>,
 }
 
@@ -139,7 +140,7 @@ impl From<ReplicaStand> for ReplicaBehind {
 }
 
 /// How far a change has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AnnounceState {
     /// It was announced.
     Announced,
@@ -152,6 +153,7 @@ pub enum AnnounceState {
     /// NATS is not configured.
     NotConfigured,
     /// No receipt is kept.
+    #[default]
     Unknown,
 }
 
@@ -385,7 +387,7 @@ impl ServerReceipt {
         let mut line = Self {
             id: receipt.server.id.clone(),
             name: receipt.server.name.clone(),
-            outcome: receipt.outcome()?.label(),
+            outcome: receipt.outcome()?.label().into(),
             after_ms: tenths(receipt.after()),
             error: receipt.reply.as_ref().and_then(|reply| reply.error.clone()).map(Into::into),
             ..Self::default()
@@ -393,11 +395,11 @@ impl ServerReceipt {
         let Some((compared, _)) = &receipt.compared else { return Some(line) };
         (line.compared_at, line.asked) = (Some(compared.at), Some(compared.asked));
         line.connections_left = compared.connections_left;
-        line.not_live.clone_from(&compared.lagging);
+        line.not_live = compared.lagging.iter().map(|claim| (*claim).into()).collect();
         match &compared.found {
             Match::Behind { runs } => line.runs = runs.map(Into::into),
             Match::CannotUnload { runs, gone, .. } => {
-                (line.runs, line.reason) = (runs.map(Into::into), Some(gone.label()));
+                (line.runs, line.reason) = (runs.map(Into::into), Some(gone.label().into()));
             }
             Match::Rejected { runs, error } => {
                 (line.runs, line.error) = (runs.map(Into::into), Some(error.clone()));

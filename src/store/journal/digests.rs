@@ -48,6 +48,11 @@ impl ToggleSet {
 }
 
 impl Digests {
+    /// No tree.
+    pub(super) fn none(head: Head) -> Self {
+        Self(Mutex::new(KeptTree { tree: Tree::default(), head, saved: head.serial, unsaved: 0 }))
+    }
+
     /// The tree of a journal that is opened.
     pub(super) fn load(connection: &Connection, meta: &Meta) -> rusqlite::Result<Self> {
         let (tree, saved, unsaved) = match saved(connection, meta)? {

@@ -2,17 +2,66 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::mpsc;
 
 use super::super::error::StoreError;
 use super::change;
+use super::digests::Digests;
+use super::files::Files;
+use super::index::Index;
 use super::lacking::Lacking;
-use super::open::open_foreign;
+use super::open::{load_meta, open_foreign};
+use super::pool::Readers;
+use super::read::JournalReader;
 use super::schema::{self, Role};
+use super::signers::{Signers, Stats};
+use super::state::JournalState;
+use super::tail::Tail;
+use super::write::Request;
 use crate::feed::SubjectKind;
-use crate::gate::{Entry, OperatorChain};
+use crate::gate::{Entry, Gate, OperatorChain};
 use crate::key::{AccountKey, PublicKey};
+
+impl JournalReader {
+    /// Reads the journal at `path`, which a server may be writing. Accounts and their histories are read as they are then. Its
+    /// position, counts and log are those of this moment, and it has no digests. `gate`: who is trusted.
+    pub fn of_foreign(path: &Path, gate: Arc<Gate>) -> Result<Self, StoreError> {
+        let sqlite = StoreError::sqlite(path);
+        let connection = open_foreign(path)?;
+        // A server may commit between two of these questions.
+        connection.execute_batch("BEGIN").map_err(sqlite)?;
+        let meta = load_meta(&connection, path)?;
+        let tail = Tail::load(&connection, &meta, None).map_err(sqlite)?;
+        let signers = Signers::load(&connection).map_err(sqlite)?;
+        connection.execute_batch("COMMIT").map_err(sqlite)?;
+        Ok(Self {
+            path: path.to_owned(),
+            gate,
+            connections: Arc::new(Readers::shared(Arc::new(Mutex::new(connection)))),
+            state: Arc::new(JournalState::new(&meta, &tail)),
+            index: Arc::new(Index::default()),
+            digests: Arc::new(Digests::none(meta.head)),
+            stats: Arc::new(Stats::new(meta.count, signers)),
+            // Whoever writes it watches them.
+            files: Arc::new(Files::none()),
+            writer: mpsc::channel::<Request>(1).0.downgrade(),
+        })
+    }
+
+    /// The role of the journal.
+    pub fn role(&self) -> Role {
+        self.state.role()
+    }
+
+    /// Why it may lack something that its primary has, as it was opened. `None`: it does not.
+    pub fn lacks(&self) -> Option<&'static str> {
+        self.state.meta().lacks()
+    }
+}
 
 /// What a journal stores of an account.
 #[derive(Debug)]

@@ -116,10 +116,10 @@ impl JournalReader {
         self.connections.with_bulk(query).map_err(|error| self.failed(error))
     }
 
-    /// A replica repairs at its next start what is damaged.
+    /// A replica repairs at its next start what is damaged of its own file.
     fn failed(&self, error: rusqlite::Error) -> StoreError {
         let error = StoreError::sqlite(&self.path)(error);
-        if error.is_damage() && self.state.role() != Role::Primary {
+        if error.is_damage() && self.state.role() != Role::Primary && self.files.is_on_disk() {
             mend::note(&self.path);
         }
         error

@@ -28,18 +28,14 @@ pub(super) fn check(template: &UserTemplate, names: &Names, now: i64) -> Check {
         None => Check::unknown(
             CODE,
             format!("only some times of day are allowed: {shown}"),
-            match zone {
-                Zone::OfServer => format!("give the user a time zone: {}", edit(names, "--locale ZONE")),
-                _ => "do this on a machine with data about time zones (tzdata)".to_owned(),
-            },
+            format!("give the user a time zone: {}", edit(names, "--locale ZONE")),
         ),
     }
 }
 
-/// Whether nats-server rejects a time zone. Without data about time zones, none is wrong.
+/// Whether nats-server rejects a time zone.
 pub(super) fn is_wrong_zone(name: &str) -> bool {
-    let has_data = jiff::tz::TimeZone::get("Europe/Paris").is_ok();
-    has_data && matches!(Zone::of(name), Zone::NotFound(_))
+    matches!(Zone::of(name), Zone::NotFound(_))
 }
 
 /// Where the times of day are.

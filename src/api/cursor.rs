@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 
 /// What a list is of. A cursor of another list is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cursor {
+pub(crate) enum Cursor {
     /// Accounts, by their keys.
     Accounts,
     /// Versions, by their identities.
@@ -26,14 +26,14 @@ impl Cursor {
     }
 
     /// The cursor after an item.
-    pub(super) fn after(self, item: &[u8; 32]) -> String {
+    pub(crate) fn after(self, item: &[u8; 32]) -> String {
         let mut bytes = [self.tag(); 33];
         bytes[1..].copy_from_slice(item);
         BASE64URL_NOPAD.encode(&bytes)
     }
 
     /// The item of a cursor. `None`: it is malformed.
-    pub(super) fn item(self, text: &str) -> Option<[u8; 32]> {
+    pub(crate) fn item(self, text: &str) -> Option<[u8; 32]> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
         let (tag, item) = bytes.split_first()?;
         item.try_into().ok().filter(|_| *tag == self.tag())
