@@ -288,6 +288,11 @@ impl LogPlace {
         self.base.saturating_add(serial.cast_signed())
     }
 
+    /// The order that is followed; 0: none.
+    pub(crate) fn followed(&self) -> u64 {
+        if self.has_session() { self.era.unsigned_abs() } else { 0 }
+    }
+
     /// Whether a feed is followed, or owned.
     pub(crate) fn has_session(&self) -> bool {
         self.session != Session([0; 16])

@@ -30,7 +30,7 @@ impl JournalState {
             bound: tail.bound(),
             meta: ArcSwap::from_pointee(meta.clone()),
             ring: ArcSwap::from_pointee(Ring::new(meta.head)),
-            era: AtomicU64::new(era(meta)),
+            era: AtomicU64::new(meta.log.followed()),
             level: AtomicBool::new(meta.is_level),
         }
     }
@@ -38,7 +38,7 @@ impl JournalState {
     /// Notes what was committed. `begun`: another order began there.
     pub(super) fn set(&self, meta: &Meta, begun: Option<Head>) {
         self.level.store(meta.is_level, Ordering::Release);
-        self.era.store(era(meta), Ordering::Release);
+        self.era.store(meta.log.followed(), Ordering::Release);
         self.meta.store(Arc::new(meta.clone()));
         if let Some(head) = begun {
             let before = self.ring.swap(Arc::new(Ring::new(head)));
@@ -89,8 +89,4 @@ impl JournalState {
     pub(super) fn ring(&self) -> Arc<Ring> {
         self.ring.load_full()
     }
-}
-
-fn era(meta: &Meta) -> u64 {
-    if meta.log.has_session() { meta.log.era.unsigned_abs() } else { 0 }
 }

@@ -143,12 +143,13 @@ impl Transaction<'_> {
         !(was_live || is_of_session())
     }
 
-    const fn is_of_this_order(&self, answer: &Answered) -> bool {
-        answer.era == self.meta.log.era.unsigned_abs()
+    fn is_of_this_order(&self, answer: &Answered) -> bool {
+        answer.era == self.meta.log.followed()
     }
 
     fn is_of_this_session(&self, at: Position) -> bool {
-        at.session == self.meta.head.session.0
+        // Without a feed, it is not known in which one upstream is.
+        at.session == self.meta.head.session.0 || !self.meta.log.has_session()
     }
 
     /// What is served of an account may be from before any position, until a comparison says what upstream ordered.
