@@ -25,7 +25,6 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -51,8 +50,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct AuditLog {
     path: PathBuf,
     shared: Arc<Shared>,
-    /// Whether changes are refused while the log cannot be written.
-    refuses: AtomicBool,
     /// The opened log, until something follows.
     opened: Mutex<Option<Writer>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -78,16 +75,10 @@ impl AuditLog {
     pub fn open(settings: &Settings, state: Option<&Path>, metrics: Arc<Metrics>) -> Result<Option<Self>, AuditError> {
         let Some(path) = &settings.path else { return Ok(None) };
         let head = state.map_or_else(|| beside(path), |state| state.join(HEAD));
-        let shared = Arc::new(Shared::new(metrics));
+        let shared = Arc::new(Shared::new(metrics, settings.on_failure == AuditFailure::Refuse));
         let writer = Writer::open(path.clone(), head, shared.clone())?;
         tracing::info!("writing the audit log {}", path.display());
-        Ok(Some(Self {
-            path: path.clone(),
-            shared,
-            refuses: AtomicBool::new(settings.on_failure == AuditFailure::Refuse),
-            opened: Mutex::new(Some(writer)),
-            thread: Mutex::default(),
-        }))
+        Ok(Some(Self { path: path.clone(), shared, opened: Mutex::new(Some(writer)), thread: Mutex::default() }))
     }
 
     /// Writes a line for each change of a journal from now on. Only the first call has an effect.
@@ -121,23 +112,19 @@ impl AuditLog {
     /// Whether a change may be committed now. Always, unless `audit.on_failure` is `refuse` and the log cannot be written.
     pub fn may_commit(&self) -> Result<(), Unaudited> {
         match self.shared.failure() {
-            Some(why) if self.refuses() => Err(Unaudited::Before(why)),
+            Some(why) if self.shared.refuses() => Err(Unaudited::Before(why)),
             _ => Ok(()),
         }
     }
 
     /// What happens to changes while the log cannot be written, from now on.
     pub fn set_on_failure(&self, on_failure: AuditFailure) {
-        self.refuses.store(on_failure == AuditFailure::Refuse, Ordering::Relaxed);
-    }
-
-    fn refuses(&self) -> bool {
-        self.refuses.load(Ordering::Relaxed)
+        self.shared.set_refuses(on_failure == AuditFailure::Refuse);
     }
 
     /// Waits until the line of a committed change is on disk, if `audit.on_failure` is `refuse`.
     pub async fn durable(&self, serial: u64) -> Result<(), Unaudited> {
-        if !self.refuses() {
+        if !self.shared.refuses() {
             return Ok(());
         }
         let waited = tokio::time::timeout(PATIENCE, self.shared.reaches(serial)).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -43,12 +44,15 @@ pub(super) struct Shared {
     asked: Mutex<Asked>,
     bell: Condvar,
     progress: watch::Sender<Progress>,
+    /// Whether changes are refused while the log cannot be written. Then acknowledgements wait for their lines.
+    refuses: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, refuses: bool) -> Self {
         Self {
             metrics,
+            refuses: AtomicBool::new(refuses),
             queue: Mutex::new(Queue::new(Instant::now())),
             senders: Mutex::default(),
             asked: Mutex::default(),
@@ -111,6 +115,22 @@ impl Shared {
         // The end is asked for once and for all.
         *asked = Asked { close: now.close, ..Asked::default() };
         now
+    }
+
+    /// Waits until more lines have come, unless something waits for the first of them.
+    pub(super) fn gather(&self, longest: Duration) {
+        if !self.refuses() {
+            let mut asked = self.asked.lock();
+            let _ = self.bell.wait_while_for(&mut asked, |asked| !asked.close, longest);
+        }
+    }
+
+    pub(super) fn refuses(&self) -> bool {
+        self.refuses.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_refuses(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::Relaxed);
     }
 
     pub(super) fn reached(&self, serial: u64, last: Link) {

@@ -1,6 +1,7 @@
 //! The writer's thread: it alone writes to the log.
 //!
-//! It takes what waits, writes it at once, and waits for the disk: meanwhile more lines wait, which are the next group.
+//! It takes what waits, writes it, and waits for the disk: meanwhile more lines wait, which are the next group. If no
+//! acknowledgement waits for a line, a group begins a moment after its first line came: a group costs much more than a line.
 
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
@@ -25,6 +26,8 @@ use crate::throttle::Throttle;
 
 /// Committed changes in one group, and rejected attempts.
 const GROUP: u64 = 512;
+/// How long the first line of a group waits for others.
+const GATHER: Duration = Duration::from_millis(200);
 /// How often the writer looks whether the file was moved away, or whether it can be written again.
 const LOOK: Duration = Duration::from_secs(1);
 /// The time between two lines that say that the log cannot be written.
@@ -111,6 +114,9 @@ impl Writer {
                 if asked.close {
                     while self.turn(source.as_ref()) {}
                     return;
+                }
+                if asked.lines {
+                    self.shared.gather(GATHER);
                 }
             }
         })
