@@ -5,6 +5,7 @@ mod accounts;
 mod bad_input;
 mod others;
 mod pages;
+mod reference;
 mod schema;
 
 use serde_json::Value;
