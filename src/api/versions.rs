@@ -51,6 +51,9 @@ pub struct Version {
     pub via: Cow<'static, str>,
     /// The address that sent it to this server; null if it is unknown, or came from another server.
     pub actor: Option<String>,
+    /// The certificate that it showed: its SHA-256, and the names in its subject; missing if it showed none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
 }
 
 /// A version of an account with its text.
@@ -223,7 +226,8 @@ impl Version {
             digest: hex(&version.digest),
             at: version.at,
             via: version.via.label().into(),
-            actor: version.actor.clone(),
+            actor: version.actor.as_ref().map(|client| client.address.to_string()),
+            tls: version.actor.as_ref().and_then(|client| client.tls.as_deref().map(str::to_owned)),
         }
     }
 }

@@ -39,8 +39,8 @@ pub struct Committed {
     pub what: What,
     /// The path on which it came.
     pub via: String,
-    /// The address of the client, as the journal has it.
-    pub client: Option<String>,
+    /// The client, as the journal has it: without the id of its request.
+    pub client: Option<Client>,
 }
 
 /// An attempt that carried a valid signature, and was rejected.
@@ -58,7 +58,7 @@ pub struct Rejected {
     pub sender: Actor,
 }
 
-/// What of a sender the journal does not store.
-pub(super) fn is_more_than_address(sender: &Arc<Client>) -> bool {
-    sender.tls.is_some() || sender.request_id.is_some()
+/// Whether the journal does not store all of a sender.
+pub(super) fn is_more_than_stored(sender: &Arc<Client>) -> bool {
+    sender.request_id.is_some()
 }

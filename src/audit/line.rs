@@ -133,17 +133,17 @@ impl Lines {
         self.push(at, body);
     }
 
-    /// `sender`: what the journal does not store. `is_late`: an earlier process committed it.
+    /// `sender`: with what the journal does not store. `is_late`: an earlier process committed it.
     pub(super) fn committed(&mut self, change: &Committed, sender: Option<&Client>, is_late: bool) {
         let body = Body {
             outcome: "committed",
             serial: Some(change.serial),
             via: Some(&change.via),
-            client: change.client.as_deref(),
+            client: change.client.as_ref().map(|client| &*client.address),
             late: is_late,
             ..Body::about(&change.what)
         };
-        self.push(change.at, body.from(sender));
+        self.push(change.at, body.from(sender.or(change.client.as_ref())));
     }
 
     pub(super) fn rejected(&mut self, rejected: &Rejected) {
@@ -248,7 +248,7 @@ mod tests {
                 name: Some(name.into()),
             },
             via: "post".into(),
-            client: Some("192.0.2.1".into()),
+            client: Some(Client::at("192.0.2.1")),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use super::event::{Rejected, is_more_than_address};
+use super::event::{Rejected, is_more_than_stored};
 use super::line::Link;
 use super::queue::Queue;
 use crate::gate::Client;
@@ -62,7 +62,7 @@ impl Shared {
     }
 
     pub(super) fn remember(&self, serial: u64, sender: &Arc<Client>) {
-        if is_more_than_address(sender) {
+        if is_more_than_stored(sender) {
             let mut senders = self.senders.lock();
             senders.insert(serial, sender.clone());
             while senders.len() > SENDERS {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Via;
+use crate::key::seed;
 
 /// The client that sent a change, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +20,21 @@ impl Client {
     /// One of which only the address is known.
     pub fn at(address: impl Into<Box<str>>) -> Self {
         Self { address: address.into(), ..Self::default() }
+    }
+
+    /// What the journal stores with a change: the address, and behind a tab the certificate.
+    pub fn stored(&self) -> String {
+        match &self.tls {
+            None => self.address.to_string(),
+            // Whoever made the certificate chose its names.
+            Some(tls) => format!("{}\t{}", self.address, seed::redact(tls)),
+        }
+    }
+
+    /// Reads that back.
+    pub fn of_stored(text: &str) -> Self {
+        let (address, tls) = text.split_once('\t').map_or((text, None), |(address, tls)| (address, Some(tls.into())));
+        Self { tls, ..Self::at(address) }
     }
 }
 
@@ -49,5 +65,20 @@ impl Sender {
 impl From<Via> for Sender {
     fn from(via: Via) -> Self {
         Self::new(via, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_is_read_back_as_it_was_stored() {
+        let with = |tls: &str| Client { tls: Some(tls.into()), ..Client::at("192.0.2.7") };
+        for client in [Client::at("192.0.2.7"), Client::at("2001:db8::1"), with("sha256:0f CN=deploy,O=A\\tB")] {
+            assert_eq!(Client::of_stored(&client.stored()), client);
+        }
+        let seed = crate::testkit::seed(&nkeys::KeyPair::new_account());
+        assert!(!with(&format!("CN={seed}")).stored().contains(&seed));
     }
 }

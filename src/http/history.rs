@@ -61,7 +61,8 @@ fn shown(version: &StoredVersion, is_current: bool) -> Value {
         "at": version.at,
         "via": version.via.label(),
         // Of what came from another server, that one knows.
-        "actor": version.actor,
+        "actor": version.actor.as_ref().map(|client| &client.address),
+        "tls": version.actor.as_ref().and_then(|client| client.tls.as_deref()),
     })
 }
 

@@ -150,4 +150,11 @@ async fn a_client_is_known_by_the_certificate_that_it_showed() {
     let shown = lines[0]["tls"].as_str().unwrap();
     let digest = <sha2::Sha256 as sha2::Digest>::digest(client.der());
     assert!(shown.starts_with(&format!("sha256:{}", data_encoding::HEXLOWER.encode(&digest))), "{shown}");
+    // The history has it, too.
+    for path in
+        [format!("/jwt/v1/accounts/{}/history", account.key()), format!("/api/v1/accounts/{}/versions", account.key())]
+    {
+        let version = server.http.get(&path).await.expect(200).json()["versions"][0].clone();
+        assert_eq!((&version["actor"], version["tls"].as_str()), (&"127.0.0.1".into(), Some(shown)), "{path}");
+    }
 }

@@ -5,7 +5,7 @@ use rusqlite::{Row, params};
 use super::super::error::StoreError;
 use super::read::JournalReader;
 use crate::feed::{Operation, Subject, SubjectKind};
-use crate::gate::{Activation, Tombstone};
+use crate::gate::{Activation, Client, Tombstone};
 use crate::jwt;
 use crate::key::AccountKey;
 
@@ -29,8 +29,8 @@ pub struct AuditedChange {
     pub name: Option<String>,
     /// The path on which it came.
     pub via: String,
-    /// The sender, as an address.
-    pub actor: Option<String>,
+    /// The sender: its address, and the certificate that it showed.
+    pub actor: Option<Client>,
 }
 
 impl JournalReader {
@@ -77,7 +77,7 @@ fn change(row: &Row<'_>) -> rusqlite::Result<AuditedChange> {
         account: activation.map(|activation| *activation.account()),
         name: claims.map(|claims| claims.name).filter(|name| !name.is_empty()),
         via: row.get(5)?,
-        actor: row.get(6)?,
+        actor: row.get::<_, Option<String>>(6)?.map(|stored| Client::of_stored(&stored)),
     })
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::super::error::StoreError;
 use super::read::JournalReader;
 use crate::feed::{Operation, SubjectKind};
-use crate::gate::{Digest, Identity, Via};
+use crate::gate::{Client, Digest, Identity, Via};
 use crate::key::AccountKey;
 
 /// The id of no change.
@@ -20,8 +20,9 @@ pub struct StoredVersion {
     pub at: i64,
     /// The path on which it came.
     pub via: Via,
-    /// The sender, to this server. `None`: unknown, or it came from another server.
-    pub actor: Option<String>,
+    /// The sender, to this server: its address, and the certificate that it showed. `None`: unknown, or it came from another
+    /// server.
+    pub actor: Option<Client>,
     /// Issue time, unix seconds.
     pub iat: i64,
     /// Expiry, unix seconds; 0 is never.
@@ -197,6 +198,6 @@ fn version(row: &Row<'_>) -> rusqlite::Result<StoredVersion> {
         exp: row.get(4)?,
         identity: row.get(5)?,
         digest: row.get(6)?,
-        actor: row.get(7)?,
+        actor: row.get::<_, Option<String>>(7)?.map(|stored| Client::of_stored(&stored)),
     })
 }

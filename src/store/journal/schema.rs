@@ -61,7 +61,7 @@ CREATE TABLE change (
     op       INTEGER NOT NULL,  -- 'p' put, 'd' delete, 'r' remove
     kind     INTEGER NOT NULL,  -- 1 account, 2 operator, 3 activation; 0: passed on as it is
     via      TEXT    NOT NULL,  -- the path on which it came to this server
-    actor    TEXT,              -- who sent it to this server, as an address; null: unknown
+    actor    TEXT,              -- who sent it to this server: its address, and behind a tab its certificate; null: unknown
     key      BLOB,              -- 32 bytes; null for a delete, whose request names the keys
     iat      INTEGER NOT NULL,
     exp      INTEGER NOT NULL,

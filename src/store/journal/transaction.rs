@@ -210,7 +210,7 @@ impl<'c> Transaction<'c> {
                 chain,
                 record.body,
                 Toggle::encode(record.toggles),
-                self.actor.as_ref().map(|client| &*client.address),
+                self.actor.as_ref().map(|client| client.stored()),
             ])?;
         if let Some(body) = record.body {
             self.weigh(weight_of(body.len()).cast_signed());
