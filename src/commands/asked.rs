@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use reqwest::{Response, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::local::LocalServer;
@@ -37,6 +38,13 @@ fn is_idle(settings: &Settings) -> bool {
     let has_folder = settings.store.dir.is_some() || settings.store.state_dir.is_some();
     let state = Setup::of(settings).journal().and_then(|journal| journal.parent().map(Path::to_owned));
     has_folder && !state.is_some_and(|state| FolderLock::is_held(&state))
+}
+
+/// A problem document of the API, as far as it is read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Problem {
+    pub(super) code: String,
+    pub(super) detail: String,
 }
 
 /// A document, if there is one at this path.

@@ -6,14 +6,13 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 use reqwest::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value};
 
-use super::super::asked::unexpected;
-use super::super::shown::{called, printable};
+use super::super::asked::{Problem, unexpected};
+use super::super::shown::{called, json, printable};
 use super::{CheckArgs, complain, read_bytes};
 use crate::calendar::utc_time;
 use crate::jwt::{MAX_TOKEN_BYTES, given};
-use crate::key::seed;
 use crate::upstream::remote::{RemoteServer, text};
 
 /// The largest report, in bytes: 1000 differences and 1000 effects.
@@ -70,13 +69,6 @@ struct Effect {
     text: String,
 }
 
-/// A problem document.
-#[derive(Debug, Deserialize)]
-struct Problem {
-    code: String,
-    detail: String,
-}
-
 /// Asks about each file, and prints what comes of it.
 pub(super) async fn run(
     remote: &RemoteServer,
@@ -96,7 +88,7 @@ pub(super) async fn run(
         };
         let (fate, answer) = ask(remote, bytes).await;
         match (args.json, answer) {
-            (true, answer) => writeln!(stdout, "{}", seed::redact(&line(file, answer)))?,
+            (true, answer) => writeln!(stdout, "{}", json(&line(file, answer), false)?)?,
             (false, Ok((report, _))) => show(file, &report, stdout)?,
             (false, Err(why)) if fate == Fate::Unknown => complain(&format!("cannot check {file}: {why}")),
             (false, Err(why)) => writeln!(stdout, "{}: would be rejected: {}", printable(file), printable(&why))?,
@@ -108,16 +100,13 @@ pub(super) async fn run(
 }
 
 /// The line for programs: the report, or why there is none.
-fn line(file: &str, answer: Result<(Report, String), String>) -> String {
-    match answer {
-        // It is an object, and is passed on as it came.
-        Ok((_, said)) => format!("{{\"file\":{},{}", json!(file), said.trim().trim_start_matches('{')),
-        Err(why) => json!({ "file": file, "error": why }).to_string(),
-    }
+fn line(file: &str, answer: Result<(Report, Map<String, Value>), String>) -> Map<String, Value> {
+    let said = answer.map_or_else(|why| Map::from_iter([("error".to_owned(), why.into())]), |(_, said)| said);
+    std::iter::once(("file".to_owned(), file.into())).chain(said).collect()
 }
 
 /// What a server says of a file, and whether that is good. The error says why there is no report.
-async fn ask(remote: &RemoteServer, bytes: Vec<u8>) -> (Fate, Result<(Report, String), String>) {
+async fn ask(remote: &RemoteServer, bytes: Vec<u8>) -> (Fate, Result<(Report, Map<String, Value>), String>) {
     // A private key goes nowhere.
     if let Err(found) = given(&bytes)
         && found.is_private()
@@ -150,11 +139,11 @@ async fn ask(remote: &RemoteServer, bytes: Vec<u8>) -> (Fate, Result<(Report, St
         _ => return unknown(unexpected(remote, reply).await),
     }
     let read = text(reply, REPORT).await.and_then(|said| {
-        let report: Report = serde_json::from_str(&said).map_err(|error| error.to_string())?;
-        if said.trim().contains('\n') { Err("it has several lines".to_owned()) } else { Ok((report, said)) }
+        let read = || Ok::<_, serde_json::Error>((serde_json::from_str(&said)?, serde_json::from_str(&said)?));
+        read().map_err(|error| error.to_string())
     });
     match read {
-        Ok((report, said)) => (report.fate(), Ok((report, said))),
+        Ok((report, said)) => (Report::fate(&report), Ok((report, said))),
         Err(why) => unknown(format!("{} answers something else than a report: {why}", remote.shown())),
     }
 }

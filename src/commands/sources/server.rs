@@ -4,12 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Failure, PIECE, Piece, Wanted};
 use crate::api::{AccountList, AccountPage, VersionDiff, VersionList};
-use crate::commands::asked::{self, LIST, OFFLINE_HINT};
+use crate::commands::asked::{self, LIST, OFFLINE_HINT, Problem};
 use crate::key::AccountKey;
 use crate::upstream::remote::{RemoteServer, text};
 
@@ -21,13 +20,6 @@ pub(in crate::commands) struct AskedServer {
     remote: RemoteServer,
     /// Whether a person named it.
     is_named: bool,
-}
-
-/// A problem document, as far as it is read.
-#[derive(Debug, Deserialize)]
-struct Problem {
-    code: String,
-    detail: String,
 }
 
 impl AskedServer {
