@@ -10,7 +10,7 @@ use super::nats_servers;
 use crate::feed::{Chain, Head, Session, SubjectKind};
 
 /// The version of the format. A file of another version is refused.
-pub(super) const VERSION: i64 = 9;
+pub(super) const VERSION: i64 = 10;
 /// Marks the file as ours, for `file(1)` and for the check at open.
 pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
 
@@ -43,6 +43,7 @@ CREATE TABLE meta (
     era         INTEGER NOT NULL, -- counts the orders
     lost        INTEGER NOT NULL, -- serials of this session up to here may be of a history that upstream has lost
     since       INTEGER NOT NULL, -- the first of the orders with this session
+    reach       INTEGER NOT NULL, -- the latest place in this session of anything here
     base        INTEGER NOT NULL, -- the id of a change of this order is base + serial
     floor       INTEGER NOT NULL, -- the log begins after this serial
     floor_chain BLOB    NOT NULL, -- 32 bytes, at the floor
@@ -237,7 +238,7 @@ impl Meta {
                 "UPDATE meta SET role = ?1, session = ?2, serial = ?3, chain = ?4, count = ?5, era = ?6, base = ?7,
                                  floor = ?8, floor_chain = ?9, confirmed = ?10, confirmed_chain = ?11, level = ?12,
                                  whole = ?13, loose = ?14, since = ?15,
-                                 lost = ?16
+                                 lost = ?16, reach = ?17
                  WHERE id = 1",
             )?
             .execute(params![
@@ -257,6 +258,7 @@ impl Meta {
                 loose,
                 log.since,
                 log.lost,
+                log.reach,
             ])
             .map(drop)
     }
@@ -272,6 +274,8 @@ pub(crate) struct LogPlace {
     pub(crate) since: i64,
     /// Serials of this session up to here may be of a history that upstream has lost.
     pub(crate) lost: u64,
+    /// The latest place in this session of anything here. An answer of upstream may be later than what the feed has brought.
+    pub(crate) reach: u64,
     pub(crate) base: i64,
     /// The log begins after this serial, with this chain value.
     pub(crate) floor: (u64, Chain),
@@ -313,7 +317,7 @@ pub(crate) fn meta(connection: &Connection) -> rusqlite::Result<Meta> {
     connection
         .prepare_cached(
             "SELECT role, session, serial, chain, count, era, base, floor, floor_chain, confirmed, confirmed_chain, level,
-                    whole, loose, since, lost
+                    whole, loose, since, lost, reach
              FROM meta WHERE id = 1",
         )?
         .query_row([], |row| {
@@ -325,7 +329,8 @@ pub(crate) fn meta(connection: &Connection) -> rusqlite::Result<Meta> {
                 count: row.get(4)?,
                 log: LogPlace { session, era: row.get(5)?,
                     since: row.get(14)?,
-                    lost: row.get(15)?, base: row.get(6)?, floor: (row.get(7)?, Chain(row.get(8)?)) },
+                    lost: row.get(15)?,
+                    reach: row.get(16)?, base: row.get(6)?, floor: (row.get(7)?, Chain(row.get(8)?)) },
                 confirmed: (row.get(9)?, Chain(row.get(10)?)),
                 is_level: row.get(11)?,
                 is_whole: row.get(12)?,
@@ -342,8 +347,8 @@ pub(super) fn begin(connection: &Connection, role: Role) -> rusqlite::Result<()>
     connection
         .execute(
             "INSERT INTO meta (id, role, session, serial, chain, count, era, base, floor, floor_chain, confirmed,
-                               confirmed_chain, level, whole, loose, heard, since, lost)
-             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, ?4, ?5, 0, 1, 0)",
+                               confirmed_chain, level, whole, loose, heard, since, lost, reach)
+             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, ?4, ?5, 0, 1, 0, 0)",
             (role.label(), session, Chain::default().0, role == Role::Primary, BEFORE_LOOSE),
         )
         .map(drop)

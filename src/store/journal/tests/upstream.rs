@@ -6,6 +6,7 @@ mod history;
 mod lost;
 mod primary;
 mod promotion;
+mod set_back;
 mod world;
 
 use proptest::prelude::*;
@@ -40,7 +41,11 @@ enum Commit {
 enum Step {
     Upstream(Commit),
     /// Upstream is restored from a backup that lacks some of its last changes.
-    RollBack(usize),
+    RollBack {
+        lost: usize,
+        /// Its files were copied, so it goes on as if nothing had happened.
+        is_same_session: bool,
+    },
     /// The feed brings some changes. It continues from a later position if the session is another one.
     Feed(usize),
     /// The feed brings one change that the gate rejects.
@@ -93,7 +98,7 @@ fn way() -> impl Strategy<Value = EarlyWay> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => commit().prop_map(Step::Upstream),
-        1 => (1..6usize).prop_map(Step::RollBack),
+        1 => (1..6usize, any::<bool>()).prop_map(|(lost, is_same_session)| Step::RollBack { lost, is_same_session }),
         8 => (1..4usize).prop_map(Step::Feed),
         1 => Just(Step::Reject),
         2 => any::<bool>().prop_map(|is_early| Step::Compare { is_early }),

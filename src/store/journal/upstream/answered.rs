@@ -24,6 +24,8 @@ impl Transaction<'_> {
                 self.answered_put(answer, &before, entry, (*at, *via), is_last_word)
             }
             AnsweredContent::Unchanged | AnsweredContent::Absent { .. } if !is_last_word => Ok(Ok(Outcome::Kept)),
+            // The feed says more.
+            AnsweredContent::Unchanged if self.is_to_come(&before) => Ok(Ok(Outcome::Same { serial: 0 })),
             AnsweredContent::Unchanged => {
                 let mut now = before.clone();
                 now.is_level();
@@ -131,7 +133,7 @@ impl Transaction<'_> {
         let at = if let AnsweredContent::Put(_, at, _) = &answer.content { *at } else { None };
         answer.is_followed
             && self.is_of_this_order(answer)
-            && at.is_none_or(|at| self.is_of_this_session(at))
+            && at.is_none_or(|at| self.is_of_this_session(at) && !self.is_later_than_feed(at))
             && answer.is_undisturbed.ask()
     }
 
@@ -145,6 +147,11 @@ impl Transaction<'_> {
 
     fn is_of_this_order(&self, answer: &Answered) -> bool {
         answer.era == self.meta.log.followed()
+    }
+
+    /// Whether the feed has not come to this place. If upstream is set back now, it never will.
+    fn is_later_than_feed(&self, at: Position) -> bool {
+        self.meta.log.has_session() && at.serial > self.meta.head.serial
     }
 
     fn is_of_this_session(&self, at: Position) -> bool {

@@ -1,9 +1,11 @@
 //! Where the log of a replica begins, and when it holds what upstream holds.
 
+use rusqlite::params;
+
 use super::super::head::Row;
 use super::super::transaction::Transaction;
 use super::super::write::Outcome;
-use crate::feed::{Chain, Head, Subject};
+use crate::feed::{Chain, Head, Subject, SubjectKind};
 
 impl Transaction<'_> {
     /// The feed continues from `head`, and nothing leads there from the position before. The log begins there; the texts of
@@ -20,16 +22,14 @@ impl Transaction<'_> {
         let left = (self.meta.log.id(self.meta.log.floor.0), self.meta.log.id(self.meta.head.serial));
         self.left.push(left);
         self.log_bytes.set(0);
-        let early = self.latest_early()?;
         let log = &mut self.meta.log;
         log.era += 1;
         if log.session != head.session {
-            (log.session, log.since, log.lost) = (head.session, log.era, 0);
+            (log.session, log.since, log.lost, log.reach) = (head.session, log.era, 0, 0);
         } else {
             // Upstream may have been set back, and have written on to where this replica was or later. Then it never brings what
             // an answer brought before the feed.
-            let behind = if head.serial < self.meta.head.serial { self.meta.head.serial } else { 0 };
-            log.lost = log.lost.max(behind).max(early);
+            log.lost = log.lost.max(log.reach);
         }
         log.base = last.max(0).saturating_sub(head.serial.cast_signed());
         log.floor = (head.serial, head.chain);
@@ -39,16 +39,6 @@ impl Transaction<'_> {
         self.begun = Some(head);
         self.touched_now.begin(head.serial);
         Ok(self.compare_again())
-    }
-
-    /// The latest place in this session of what is served, and is not what the feed brought; 0: there is none.
-    fn latest_early(&self) -> rusqlite::Result<u64> {
-        self.connection
-            .prepare_cached(
-                "SELECT coalesce(max(serial), 0) FROM head INDEXED BY overlay
-                 WHERE leaf IS NOT NULL AND row <> 0 AND serial > 0 AND era >= ?1",
-            )?
-            .query_row([self.meta.log.since], |row| row.get(0))
     }
 
     /// A comparison begins.
@@ -70,6 +60,21 @@ impl Transaction<'_> {
             }
         }
         Ok(Outcome::Kept)
+    }
+
+    /// The feed has come to the latest place that an answer had. What it should have brought by now, and has not, is of a history
+    /// that upstream has lost.
+    pub(super) fn doubt_missed(&mut self) -> rusqlite::Result<()> {
+        let missed: Vec<[u8; 32]> = self
+            .connection
+            .prepare_cached(
+                "SELECT key FROM head INDEXED BY overlay
+                 WHERE kind = ?1 AND leaf IS NOT NULL AND row <> 0 AND flags & 7 = 0 AND serial > ?2 AND era >= ?3",
+            )?
+            .query_map(params![SubjectKind::Account, self.meta.log.lost, self.meta.log.since], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let missed: Vec<_> = missed.into_iter().map(|raw| Subject::from_raw(SubjectKind::Account, raw)).collect();
+        self.doubt_unmentioned(&missed).map(drop)
     }
 
     /// Upstream has a key of which nothing is known here, because the gate rejects what it has.

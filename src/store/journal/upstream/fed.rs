@@ -29,7 +29,7 @@ pub(super) struct Step {
 impl Transaction<'_> {
     /// Applies a change of the feed. It is in the log even if the outcome is a refusal, which says that something else stays.
     pub(super) fn fed(&mut self, fed: &Fed) -> rusqlite::Result<Result<Outcome, CommitError>> {
-        let serial = fed.item.serial;
+        let (serial, reach) = (fed.item.serial, self.meta.log.reach);
         if self.meta.head.serial.checked_add(1) != Some(serial) {
             // Another order has begun since it was read.
             return Ok(Ok(Outcome::Kept));
@@ -47,6 +47,10 @@ impl Transaction<'_> {
         for step in steps {
             self.settle(&step.subject, &step.before, &step.now, step.entry.as_ref())?;
         }
+        if serial == reach {
+            self.doubt_missed()?;
+        }
+        self.meta.log.reach = reach.max(serial);
         Ok(verdict)
     }
 

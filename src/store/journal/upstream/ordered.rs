@@ -195,6 +195,8 @@ impl Transaction<'_> {
             now = Cow::Owned(Row { is_ahead: false, is_doubted: false, ..now.into_owned() });
         }
         let now = &*now;
+        let place = now.held.position().filter(|at| at.session == self.meta.head.session.0);
+        self.meta.log.reach = self.meta.log.reach.max(place.map_or(0, |at| at.serial));
         if now != before {
             self.save(subject, now)?;
             self.repaired.set(true);
@@ -205,7 +207,7 @@ impl Transaction<'_> {
         }
         if let Subject::Account(key) = subject {
             let currency = Currency {
-                at: now.held.position().filter(|at| at.session == self.meta.head.session.0),
+                at: place,
                 era: if now.is_ordered() { self.meta.log.era.unsigned_abs() } else { 0 },
                 came: clock::unix_millis(),
             };

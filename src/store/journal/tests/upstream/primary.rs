@@ -1,6 +1,7 @@
 //! A primary whose backups can be restored, and what its changes are to a follower.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -8,11 +9,14 @@ use sha2::{Digest as _, Sha256};
 use super::super::*;
 use super::{ACCOUNTS, Commit, Made};
 use crate::feed::digest::{Ask, Difference, Short};
-use crate::feed::{Change, Subject};
+use crate::feed::{Change, Head, Subject};
 use crate::gate::{Activation, OperatorChain, Position};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::journal::upstream::{Compared, ComparedContent, Fed, FedContent};
+
+/// The name of its file.
+const FILE: &str = "journal.sqlite";
 
 pub(super) struct Upstream {
     pub(super) signer: Signer,
@@ -20,6 +24,7 @@ pub(super) struct Upstream {
     exporter: KeyPair,
     made: HashMap<Made, Arc<Entry>>,
     pub(super) journal: Journal,
+    folder: tempfile::TempDir,
     committed: Vec<Write>,
 }
 
@@ -27,7 +32,9 @@ impl Upstream {
     pub(super) fn new() -> Self {
         let accounts = (0..ACCOUNTS).map(|_| KeyPair::new_account()).collect();
         let (signer, exporter) = (Signer::new(), KeyPair::new_account());
-        Self { signer, accounts, exporter, made: HashMap::new(), journal: primary(), committed: Vec::new() }
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = primary(&folder.path().join(FILE));
+        Self { signer, accounts, exporter, made: HashMap::new(), journal, folder, committed: Vec::new() }
     }
 
     pub(super) fn key(&self, account: u8) -> AccountKey {
@@ -91,13 +98,33 @@ impl Upstream {
         is_accepted
     }
 
-    /// Another session begins, without the last `lost` writes.
-    pub(super) async fn roll_back(&mut self, lost: usize) {
+    /// It goes on without the last `lost` writes, in another session if it was restored in the right way.
+    pub(super) async fn roll_back(&mut self, lost: usize, is_same_session: bool) {
         self.committed.truncate(self.committed.len().saturating_sub(lost));
-        self.journal = primary();
+        let session = self.journal.head().session;
+        self.folder = tempfile::tempdir().expect("a folder");
+        let path = self.folder.path().join(FILE);
+        self.journal = primary(&path);
         for write in &self.committed {
             self.journal.commit(write.clone()).await.expect("as before");
         }
+        if is_same_session {
+            self.journal.close().await;
+            let connection = rusqlite::Connection::open(&path).expect("opens");
+            connection.execute("UPDATE meta SET session = ?1", [session.0]).expect("set");
+            drop(connection);
+            self.journal = primary(&path);
+        }
+    }
+
+    /// Whether it has this position in its history.
+    pub(super) fn has(&self, at: &Head) -> bool {
+        let head = self.journal.head();
+        let is_reached = || match at.serial {
+            0 => true,
+            serial => self.change(serial - 1).is_some_and(|change| change.chain == at.chain),
+        };
+        head.session == at.session && (head == *at || (at.serial < head.serial && is_reached()))
     }
 
     /// The next change after a serial.
@@ -115,8 +142,8 @@ impl Upstream {
     }
 }
 
-fn primary() -> Journal {
-    Journal::open(&Options::primary(None, 2, 1), |_, _| {}).expect("opens")
+fn primary(path: &Path) -> Journal {
+    Journal::open(&Options::primary(Some(path.to_owned()), 2, 1), |_, _| {}).expect("opens")
 }
 
 /// A change as it comes by the feed. `rejected`: the gate does.

@@ -32,7 +32,7 @@ async fn what_upstream_never_ordered_becomes_changes_of_the_primary() {
             Step::Upstream(Commit::Delete(vec![1], 101)),
             Step::Feed(100),
             Step::Pieces(100),
-            Step::RollBack(2),
+            Step::RollBack { lost: 2, is_same_session: false },
             Step::Compare { is_early: true },
             Step::Pieces(100),
             Step::Early(made(2, 103, 1), EarlyWay::Hint),

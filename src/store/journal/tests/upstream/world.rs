@@ -89,7 +89,7 @@ impl World {
     pub(super) async fn step(&mut self, step: &Step) {
         match step {
             Step::Upstream(commit) => _ = self.upstream.commit(commit).await,
-            Step::RollBack(lost) => self.upstream.roll_back(*lost).await,
+            Step::RollBack { lost, is_same_session } => self.upstream.roll_back(*lost, *is_same_session).await,
             Step::Feed(count) => self.feed(*count).await,
             Step::Reject => self.feed_one(true).await,
             Step::Compare { is_early } => self.compare(*is_early).await,
@@ -140,7 +140,7 @@ impl World {
     }
 
     pub(super) fn is_following(&self) -> bool {
-        self.mirror.head().session == self.upstream.journal.head().session
+        self.upstream.has(&self.mirror.head())
     }
 
     async fn begin(&mut self, at: Head) {
@@ -301,8 +301,16 @@ impl World {
         }
     }
 
-    /// Everything arrives: then nothing differs.
+    /// Everything arrives: then nothing differs. The mirror can be promoted.
     pub(super) async fn end(&mut self) {
+        self.arrive().await;
+        let accounts: Vec<_> = (0..ACCOUNTS).map(|account| self.upstream.key(account)).collect();
+        self.check_promotion(&accounts).await;
+        self.upstream.journal.close().await;
+    }
+
+    /// Everything arrives: then nothing differs.
+    pub(super) async fn arrive(&mut self) {
         self.follow().await;
         while self.mirror.head() != self.upstream.journal.head() {
             self.feed(1).await;
@@ -329,8 +337,6 @@ impl World {
             self.write(UpstreamWrite::Compared(same)).await.expect("applied");
         }
         self.check_is_level();
-        let accounts: Vec<_> = (0..ACCOUNTS).map(|account| self.upstream.key(account)).collect();
-        self.check_promotion(&accounts).await;
     }
 }
 
