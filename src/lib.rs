@@ -11,7 +11,7 @@
 //! * **1: [`jwt`]** reads tokens and judges their claims exactly as the Go library does, which nats-server uses.
 //! * **2: [`gate`]** is the one way in. It admits a token (signature, operator, claims, time) and rules its order
 //!   (newer never yields to older). Only the gate makes an [`gate::Entry`], so nothing else can be stored or served.
-//!   Next to it, [`folder`] reads, writes, watches and locks folders of JWT files.
+//!   Next to it, [`folder`] reads, writes, watches and locks folders of JWT files, and [`access`] says who may do what.
 //! * **3: [`feed`]** is the order of changes: sessions, serials, a hash chain, and their form on the wire. [`audit`], next
 //!   to it, writes the audit log. [`upstream`], one floor up, is the client of other account servers.
 //! * **4: [`store`]** has the journal, in SQLite: of a primary, and of a replica.
@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod api;
 pub mod audit;
 pub mod backoff;

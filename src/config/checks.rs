@@ -13,6 +13,7 @@ pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(
     together("replica.tls", &settings.replica.tls)?;
     client_auth(&settings.http.tls)?;
     trusted_proxies(&settings.http, warnings);
+    certificates(settings, warnings);
     towards_primary(settings, warnings)?;
     one_nats_login(&settings.nats.servers)?;
     if let Some(key) = settings.change_operator.as_ref().filter(|_| settings.change_operator().is_none()) {
@@ -104,6 +105,21 @@ fn client_auth(tls: &HttpTls) -> Result<(), ConfigError> {
         return Ok(());
     };
     Err(ConfigError::Conflict(format!("http.tls.client_auth is {word}, but {missing}")))
+}
+
+/// Entries of access for certificates need certificates.
+fn certificates(settings: &Settings, warnings: &mut Vec<String>) {
+    if settings.access.certificates.is_empty() {
+        return;
+    }
+    let reason = if !settings.http.tls.is_on() {
+        "http.tls.cert is not set: without HTTPS there are no client certificates"
+    } else if settings.http.tls.client_auth() == ClientAuth::Off {
+        "http.tls asks clients for no certificate: set http.tls.root"
+    } else {
+        return;
+    };
+    warnings.push(format!("access.certificates has no effect, because {reason}"));
 }
 
 /// A network of all addresses is rarely meant.

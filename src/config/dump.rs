@@ -21,8 +21,12 @@ impl Settings {
         if let Some(url) = &mut covered.store.import_from {
             *url = without_password(url);
         }
-        if let Some(token) = &mut covered.replica.token {
-            *token = Secret::covered();
+        let tokens = [&mut covered.token, &mut covered.replica.token].into_iter().flatten();
+        let users = covered.access.users.iter_mut().map(|user| &mut user.password);
+        // Whoever has the digest of a token that was made up can guess it.
+        let digests = covered.access.tokens.iter_mut().map(|token| &mut token.sha256);
+        for secret in tokens.chain(users).chain(digests) {
+            *secret = Secret::covered();
         }
         // Neither step can fail for plain data with text as keys.
         let mut json = serde_json::to_value(covered).unwrap_or(Value::Null);

@@ -13,6 +13,7 @@
 //! is not understood, or has no effect any more, is a warning, since files of the old servers must keep working. A slip
 //! that would leave a server open or alone is an error (`unknown`), and with `strict` every warning is one.
 
+mod access_lists;
 mod checks;
 mod dump;
 mod environment;
@@ -42,8 +43,9 @@ pub use load::Overrides;
 pub use nats_conf::{NatsConf, SyntaxError};
 pub use secret::Secret;
 pub use settings::{
-    Audit, AuditFailure, ClientAuth, Http, HttpLimits, HttpTls, Log, LogFormat, LogLevel, Nats, PackResponder, Replica,
-    ReplicaMode, ReplicaWrites, ResolverMode, Settings, Store, Tls,
+    Access, AccessCertificate, AccessNetwork, AccessToken, AccessUser, Audit, AuditFailure, ClientAuth, Http,
+    HttpLimits, HttpTls, Log, LogFormat, LogLevel, Nats, PackResponder, Replica, ReplicaMode, ReplicaWrites,
+    ResolverMode, Scope, Settings, Store, Tls,
 };
 pub use token_source::{SystemAccount, TokenSource};
 pub(crate) use units::parse_seconds;

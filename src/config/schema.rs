@@ -4,9 +4,11 @@
 
 use Reading::{Level, Millis, Pack, Same, Verify};
 use SettingKind::{
-    Bool, Choice, Duration, FileMode, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl, PrimaryUrls, Secret,
-    Size, Subject, Text,
+    AccessList, Bool, Choice, Duration, FileMode, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl,
+    PrimaryUrls, Scopes, Secret, Size, Subject, Text,
 };
+
+use super::access_lists::{AccessForm, CERTIFICATES, NETWORKS, TOKENS, USERS};
 
 /// The type of a key's value.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +49,10 @@ pub(super) enum SettingKind {
     Origins,
     /// Addresses, and networks with the length of their prefix.
     Networks,
+    /// Scopes of access, perhaps none.
+    Scopes,
+    /// Entries of access, each with a name, what it is known by, and its scopes.
+    AccessList(&'static AccessForm),
 }
 
 /// How an old key's value is read.
@@ -84,6 +90,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("change_operator", Text, &[]),
     key("system_account", Text, &[("systemaccountjwtpath", Same)]),
     key("primary", PrimaryUrls, &[]),
+    key("token", Secret, &[]),
     key("strict", Bool, &[]),
     key("http.host", Host, &[]),
     key("http.port", Int { min: 0, max: 65535 }, &[]),
@@ -102,6 +109,11 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("http.tls.key", Text, &[("http.tls.key_file", Same)]),
     key("http.tls.root", Text, &[("http.tls.ca_file", Same)]),
     key("http.tls.client_auth", Choice(&["off", "optional", "required"]), &[("http.tls.verify", Verify)]),
+    key("access.anonymous", Scopes, &[]),
+    key("access.users", AccessList(&USERS), &[]),
+    key("access.tokens", AccessList(&TOKENS), &[]),
+    key("access.certificates", AccessList(&CERTIFICATES), &[]),
+    key("access.networks", AccessList(&NETWORKS), &[]),
     key("store.dir", Text, &[]),
     key("store.shard", Bool, &[]),
     key("store.state_dir", Text, &[]),

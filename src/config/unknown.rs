@@ -1,7 +1,7 @@
 //! Unknown keys: a warning, unless the slip would change what the server is.
 //!
 //! Files of the Go servers must keep working, so most unknown keys are ignored. A misspelt `operator`,
-//! `system_account`, `primary` or `tls` is an error: without it the server would run, but not as intended.
+//! `system_account`, `primary`, `access` or `tls` is an error: without it the server would run, but not as intended.
 
 use config::{Map, Value, ValueKind};
 use strsim::damerau_levenshtein;
@@ -13,7 +13,7 @@ use super::schema::{self, KEYS, Meaning};
 use super::suggest::suggest;
 
 /// Keys without which a server would be another one, and what begins a longer name for the same thing.
-const GRAVE: &[&str] = &["operator", "system_account", "systemaccount", "primary", "tls"];
+const GRAVE: &[&str] = &["operator", "system_account", "systemaccount", "primary", "access", "tls"];
 
 /// The warning about an unknown key, or the error.
 pub(super) fn judge(given: &GivenText) -> Result<String, ConfigError> {
@@ -57,7 +57,7 @@ fn tls_hint(path: &str) -> Option<String> {
 fn is_grave(given: &GivenText) -> bool {
     let parts: Vec<&str> = given.path.split('.').collect();
     let Some((leaf, sections)) = parts.split_last() else { return false };
-    if sections.iter().any(|section| near(section, "tls")) {
+    if sections.iter().any(|section| near(section, "tls") || near(section, "access")) {
         return true;
     }
     // A cluster manager makes variables of its own, such as NAS_PRIMARY_SERVICE_HOST for a service called nas-primary.

@@ -2,6 +2,7 @@
 
 use config::{Value, ValueKind};
 
+use super::access_lists;
 use super::file_mode::{self, FileMode};
 use super::networks::network;
 use super::schema::{Reading, SettingKind};
@@ -130,11 +131,13 @@ pub(super) fn normalise(kind: SettingKind, reading: Reading, value: &Value) -> R
             list(given, "an origin such as https://console.example.com, a list of them, or *", urls::origin)
         }
         SettingKind::Networks => list(given, "an address or a network such as 10.0.0.0/8, or a list of them,", network),
+        SettingKind::Scopes => access_lists::scopes(given).map(Some),
+        SettingKind::AccessList(form) => form.read(given).map(Some),
     }
 }
 
 /// Only a text is a text: a bare number in its place is more often a slip than a name.
-fn text<'a>(value: &'a ValueKind, expected: &str) -> Result<&'a str, String> {
+pub(super) fn text<'a>(value: &'a ValueKind, expected: &str) -> Result<&'a str, String> {
     match value {
         ValueKind::String(text) => Ok(text),
         _ => Err(format!("{expected} (in quotes, if it looks like something else)")),
@@ -226,6 +229,7 @@ pub(super) fn shown(kind: Option<SettingKind>, value: &ValueKind) -> String {
     let text = match (kind, value) {
         (_, ValueKind::Table(_)) => return "a section".to_owned(),
         (Some(SettingKind::Secret), _) => return "a secret".to_owned(),
+        (Some(SettingKind::AccessList(_)), _) => return "a list that cannot be used".to_owned(),
         (_, ValueKind::Array(items)) => {
             format!("[{}]", items.iter().map(|item| shown(kind, &item.kind)).collect::<Vec<_>>().join(", "))
         }

@@ -8,7 +8,7 @@ const FLOORS: &[&[&str]] = &[
     &["backoff", "calendar", "clock", "descriptors", "key", "throttle"],
     &["generation", "excerpt", "metrics"],
     &["config", "jwt"],
-    &["folder", "gate", "logging", "testkit", "tls"],
+    &["access", "folder", "gate", "logging", "testkit", "tls"],
     &["audit", "feed"],
     &["upstream"],
     &["demo", "store"],

@@ -1,5 +1,6 @@
 //! The settings of the server: every value is chosen, checked and parsed. Each section has a file of its own.
 
+mod access;
 mod audit;
 mod http;
 mod log;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use access::{Access, AccessCertificate, AccessNetwork, AccessToken, AccessUser, Scope};
 pub use audit::{Audit, AuditFailure};
 pub use http::{ClientAuth, Http, HttpLimits, HttpTls};
 pub use log::{Log, LogFormat, LogLevel};
@@ -18,6 +20,7 @@ pub use nats::{Nats, PackResponder, ResolverMode};
 pub use replica::{Replica, ReplicaMode, ReplicaWrites};
 pub use store::Store;
 
+use super::secret::Secret;
 use super::token_source::{SystemAccount, TokenSource};
 use crate::key::{Kind, PublicKey};
 
@@ -36,10 +39,14 @@ pub struct Settings {
     /// Base URLs of the primary, tried in order, without a trailing slash and without `/jwt/v1`. Not empty: this server
     /// is a replica. Default: empty, a primary.
     pub primary: Vec<String>,
+    /// Bearer token that the commands show to the account servers they ask. A server itself never shows it. Default: none.
+    pub token: Option<Secret>,
     /// Whether every warning about the settings is an error. Default: no.
     pub strict: bool,
     /// The HTTP edge.
     pub http: Http,
+    /// Who may do what.
+    pub access: Access,
     /// Where tokens are kept.
     pub store: Store,
     /// The connection to the nats-servers.
