@@ -54,6 +54,9 @@ pub struct Version {
     /// The certificate that it showed: its SHA-256, and the names in its subject; missing if it showed none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
+    /// Who it was by its credentials, as in `user nsc`; missing if it showed none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
 }
 
 /// A version of an account with its text.
@@ -228,6 +231,7 @@ impl Version {
             via: version.via.label().into(),
             actor: version.actor.as_ref().map(|client| client.address.to_string()),
             tls: version.actor.as_ref().and_then(|client| client.tls.as_deref().map(str::to_owned)),
+            principal: version.actor.as_ref().and_then(|client| client.principal.as_deref().map(str::to_owned)),
         }
     }
 }

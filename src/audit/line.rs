@@ -74,6 +74,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     late: bool,
@@ -187,6 +189,7 @@ impl<'a> Body<'a> {
 
     fn from(mut self, sender: Option<&'a Client>) -> Self {
         self.tls = sender.and_then(|sender| sender.tls.as_deref()).map(shown);
+        self.principal = sender.and_then(|sender| sender.principal.as_deref()).map(shown);
         self.request_id = sender.and_then(|sender| sender.request_id.as_deref());
         self
     }

@@ -19,6 +19,8 @@ pub enum Way {
     FollowerFile,
     /// A `POST` over HTTP.
     Post,
+    /// A `POST` over HTTP of a client with the scope `admin`.
+    AdminPost,
     /// Upstream's chain, on a replica.
     Upstream,
 }
@@ -32,6 +34,13 @@ pub struct Arrival {
     pub now: i64,
     /// Seconds by which `iat` may be ahead of the clock.
     pub max_iat_ahead: i64,
+}
+
+impl Way {
+    /// Whether somebody sent it over HTTP.
+    pub const fn is_post(self) -> bool {
+        matches!(self, Self::Post | Self::AdminPost)
+    }
 }
 
 impl Arrival {

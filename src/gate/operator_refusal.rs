@@ -72,7 +72,8 @@ pub enum OperatorRefusal {
     /// A signing key signed it, on a way that only the identity key's signature opens.
     #[error(
         "it is signed by the signing key {signer}, and only a JWT that the identity key signed is accepted here; sign it \
-         with that key (nsc edit operator … -K {identity}), or put it into the server's operator file and reload"
+         with that key (nsc edit operator … -K {identity}), or put it into the server's operator file and reload, or push it \
+         with credentials that have the scope admin"
     )]
     NotByIdentity {
         /// The key that signed it.

@@ -12,6 +12,8 @@ pub struct Client {
     pub address: Box<str>,
     /// The subject of the certificate that it showed, with the certificate's fingerprint.
     pub tls: Option<Arc<str>>,
+    /// Whom the request came from, as its credentials say: `user nsc`.
+    pub principal: Option<Box<str>>,
     /// The id of its request.
     pub request_id: Option<Box<str>>,
 }
@@ -22,19 +24,24 @@ impl Client {
         Self { address: address.into(), ..Self::default() }
     }
 
-    /// What the journal stores with a change: the address, and behind a tab the certificate.
+    /// What the journal stores with a change: the address, then the certificate, then the principal, with tabs in between.
     pub fn stored(&self) -> String {
-        match &self.tls {
-            None => self.address.to_string(),
-            // Whoever made the certificate chose its names.
-            Some(tls) => format!("{}\t{}", self.address, seed::redact(tls)),
+        // Whoever made the certificate chose its names, and a replica the names of its clients.
+        let plain = |text: &str| seed::redact(text).replace('\t', " ");
+        let tls = self.tls.as_deref().map(plain);
+        match (tls, self.principal.as_deref().map(plain)) {
+            (None, None) => self.address.to_string(),
+            (Some(tls), None) => format!("{}\t{tls}", self.address),
+            (tls, Some(principal)) => format!("{}\t{}\t{principal}", self.address, tls.unwrap_or_default()),
         }
     }
 
     /// Reads that back.
     pub fn of_stored(text: &str) -> Self {
-        let (address, tls) = text.split_once('\t').map_or((text, None), |(address, tls)| (address, Some(tls.into())));
-        Self { tls, ..Self::at(address) }
+        let mut fields = text.splitn(3, '\t').map(|field| Some(field).filter(|field| !field.is_empty()));
+        let mut next = || fields.next().flatten();
+        let address = next().unwrap_or_default();
+        Self { tls: next().map(Into::into), principal: next().map(Into::into), ..Self::at(address) }
     }
 }
 
@@ -75,7 +82,10 @@ mod tests {
     #[test]
     fn a_sender_is_read_back_as_it_was_stored() {
         let with = |tls: &str| Client { tls: Some(tls.into()), ..Client::at("192.0.2.7") };
-        for client in [Client::at("192.0.2.7"), Client::at("2001:db8::1"), with("sha256:0f CN=deploy,O=A\\tB")] {
+        let named = Client { principal: Some("user nsc".into()), ..Client::at("192.0.2.7") };
+        let both = Client { principal: named.principal.clone(), ..with("sha256:0f CN=deploy") };
+        let older = [Client::at("192.0.2.7"), Client::at("2001:db8::1"), with("sha256:0f CN=deploy,O=A\\tB")];
+        for client in older.into_iter().chain([named, both]) {
             assert_eq!(Client::of_stored(&client.stored()), client);
         }
         let seed = crate::testkit::seed(&nkeys::KeyPair::new_account());

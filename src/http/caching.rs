@@ -16,11 +16,28 @@ const FRESH: i64 = 5;
 /// Seconds for which it may be used when we fail.
 const IF_ERROR: i64 = 3600;
 
+const USUAL: HeaderValue = HeaderValue::from_static("max-age=5, stale-while-revalidate=5, stale-if-error=3600");
+const USUAL_PRIVATE: HeaderValue =
+    HeaderValue::from_static("private, max-age=5, stale-while-revalidate=5, stale-if-error=3600");
+
+/// Keeps an answer out of caches that several clients share: another one may not have got it.
+pub(super) fn make_private(headers: &mut HeaderMap) {
+    let Some(value) = headers.get(header::CACHE_CONTROL) else { return };
+    if *value == USUAL {
+        headers.insert(header::CACHE_CONTROL, USUAL_PRIVATE);
+    } else if let Ok(text) = value.to_str()
+        && !text.contains("no-store")
+        && let Ok(value) = HeaderValue::try_from(format!("private, {text}"))
+    {
+        headers.insert(header::CACHE_CONTROL, value);
+    }
+}
+
 /// The value of `Cache-Control` for a token with this expiry, 0 for never. `now` gives unix seconds; most tokens never expire, and need no clock.
 pub(super) fn cache_control(exp: i64, now: impl FnOnce() -> i64) -> HeaderValue {
     let left = if exp > 0 { exp.saturating_sub(now()) } else { i64::MAX };
     if left >= FRESH + IF_ERROR {
-        return HeaderValue::from_static("max-age=5, stale-while-revalidate=5, stale-if-error=3600");
+        return USUAL;
     }
     if left <= 0 {
         return HeaderValue::from_static("no-cache");

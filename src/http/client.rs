@@ -14,7 +14,7 @@ use actix_web::http::header::{FORWARDED, HeaderMap, HeaderValue, X_FORWARDED_FOR
 use ipnet::IpNet;
 
 use super::connection::Shown;
-use super::{Shared, request_id};
+use super::{Shared, door, request_id};
 use crate::gate::{Actor, Client, Sender, Via};
 
 /// Entries that are read of a chain of addresses. The last address found counts if there are more.
@@ -35,7 +35,8 @@ pub(super) fn address(request: &HttpRequest, shared: &Shared) -> IpAddr {
 pub(super) fn actor(request: &HttpRequest, shared: &Shared) -> Actor {
     Some(Arc::new(Client {
         address: address(request, shared).to_string().into(),
-        tls: request.conn_data::<Shown>().map(|shown| shown.0.clone()),
+        tls: request.conn_data::<Shown>().map(|shown| shown.subject.clone()),
+        principal: door::guest(request).and_then(|guest| guest.audited()),
         request_id: Some(request_id::of(request)),
     }))
 }

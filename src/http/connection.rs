@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::places::{ConnectionPlace, TakenPlace};
-use crate::tls::subject;
+use crate::tls::{sans, subject};
 
 /// What the framework reads requests from and writes answers to.
 #[derive(Debug)]
@@ -29,9 +29,14 @@ pub(super) enum ClientStream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The subject and the fingerprint of the certificate that a client showed.
+/// The certificate that a client showed.
 #[derive(Debug, Clone)]
-pub(super) struct Shown(pub(super) Arc<str>);
+pub(super) struct Shown {
+    /// Its subject and its fingerprint.
+    pub(super) subject: Arc<str>,
+    /// Its subject alternative names.
+    pub(super) sans: Arc<[Box<str>]>,
+}
 
 impl Connection {
     pub(super) const fn new(stream: ClientStream, taken: TakenPlace) -> Self {
@@ -47,7 +52,7 @@ impl Connection {
     pub(super) fn shown(&self) -> Option<Shown> {
         let ClientStream::Tls(stream) = &self.stream else { return None };
         let certificate = stream.get_ref().1.peer_certificates()?.first()?;
-        Some(Shown(subject(certificate).into()))
+        Some(Shown { subject: subject(certificate).into(), sans: sans(certificate).into() })
     }
 }
 

@@ -19,6 +19,11 @@ const ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
 const ASKED: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
 
+/// Whether a browser asks what a page may send, before it sends it.
+pub(super) fn is_preflight(request: &HttpRequest) -> bool {
+    *request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
 /// Whose scripts may use this server.
 #[derive(Debug)]
 pub(super) enum Cors {
@@ -40,10 +45,10 @@ impl Cors {
 
     /// The answer to what a browser asks before it sends a page's request, whatever the path.
     pub(super) fn preflight(&self, request: &HttpRequest) -> Option<HttpResponse> {
-        let method = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
-        if *request.method() != Method::OPTIONS {
+        if !is_preflight(request) {
             return None;
         }
+        let method = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
         let mut response = HttpResponse::new(StatusCode::NO_CONTENT);
         let headers = response.headers_mut();
         headers.insert(header::VARY, ASKED);

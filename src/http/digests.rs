@@ -11,7 +11,7 @@ use super::peer::Client;
 use super::push::{self, Bound};
 use super::query::Params;
 use super::turns::Turn;
-use super::{Shared, outgoing, reply, writes};
+use super::{Shared, door, outgoing, reply, writes};
 use crate::excerpt::excerpt;
 use crate::feed::Subject;
 use crate::feed::digest::Prefix;
@@ -175,8 +175,13 @@ impl Asker<'_> {
 /// Asks who holds everything.
 async fn relay(request: &HttpRequest, shared: &Shared, client: Client, body: Option<Bytes>) -> HttpResponse {
     let Some(way) = shared.node.upstream() else { return reply::not_found(request) };
-    let question =
-        Question { query: request.uri().query().map(str::to_owned), headers: writes::headers_to_pass(request), body };
+    let onward = door::onward(request, shared);
+    let question = Question {
+        query: request.uri().query().map(str::to_owned),
+        headers: writes::headers_to_pass(request, &onward),
+        body,
+        lends_credentials: onward.is_known_here,
+    };
     match way.ask(question).await {
         Ok(mut answer) => {
             let body = std::mem::take(&mut answer.body);

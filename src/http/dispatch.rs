@@ -17,8 +17,8 @@ use super::reply::Rejection;
 use super::route::{Route, decoded};
 use super::writes::{self, WriteRoute};
 use super::{
-    Shared, Worker, account, activations, ahead, api, changes, client, digests, followers, held, help, history, keys,
-    mark, meant, miss, operator, pack, private, propagation, redirect, reply, request_id, status,
+    Shared, Worker, account, activations, ahead, api, caching, changes, client, digests, door, followers, held, help,
+    history, keys, mark, meant, miss, operator, pack, private, propagation, redirect, reply, request_id, status,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -30,9 +30,14 @@ type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse
 /// The hot path makes its answer here and now, so what the framework has to allocate and move for a request is small;
 /// everything else is a future in a box.
 pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Worker) -> Answered {
-    if let Some(key) = miss::hot_key(&request) {
+    if let Some(key) = miss::hot_key(&request)
+        && worker.door.borrow_mut().may_read(&request, &worker.shared)
+    {
         let timed = is_sample().then(Instant::now);
         if let Some(mut response) = account::get_hot(&request, worker, &key) {
+            if worker.door.borrow().is_private() {
+                caching::make_private(response.headers_mut());
+            }
             if let Some(cors) = &worker.shared.cors {
                 cors.describe(&request, response.headers_mut());
             }
@@ -87,9 +92,13 @@ async fn slow(
 ) -> HttpResponse {
     let path = decoded(request.uri().path());
     let route = Route::of(&path);
-    let mut response = match private::rejected(&request, &route) {
-        Some(response) => response,
-        None => answer(&request, payload, &shared, &route).await,
+    let mut response = match door::enter(&request, &shared, &route).await {
+        Ok(guest) => {
+            guest.keep(&request);
+            let response = guest.answered(&request, &shared, answer(&request, payload, &shared, &route)).await;
+            guest.guarded(response, &shared.access)
+        }
+        Err(response) => response,
     };
     if let Some(cors) = &shared.cors {
         cors.describe(&request, response.headers_mut());
@@ -124,6 +133,9 @@ fn parting(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
 }
 
 async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {
+    if let Some(response) = private::rejected(request, route) {
+        return response;
+    }
     if let Some(response) = shared.cors.as_ref().and_then(|cors| cors.preflight(request)) {
         return response;
     }

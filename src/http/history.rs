@@ -63,6 +63,7 @@ fn shown(version: &StoredVersion, is_current: bool) -> Value {
         // Of what came from another server, that one knows.
         "actor": version.actor.as_ref().map(|client| &client.address),
         "tls": version.actor.as_ref().and_then(|client| client.tls.as_deref()),
+        "principal": version.actor.as_ref().and_then(|client| client.principal.as_deref()),
     })
 }
 

@@ -18,6 +18,7 @@ mod connection;
 mod cors;
 mod digests;
 mod dispatch;
+mod door;
 mod follower;
 mod follower_places;
 mod followers;
@@ -77,6 +78,7 @@ pub(crate) use listener::bind;
 use places::ConnectionPlaces;
 use rejections::Rejections;
 
+use crate::access::AccessControl;
 use crate::config::HttpLimits;
 use crate::node::Node;
 use crate::throttle::Throttle;
@@ -100,6 +102,8 @@ pub struct Setup {
     pub limits: HttpLimits,
     /// Origins of web pages whose scripts may use this server; `*` is all of them.
     pub cors_origins: Vec<String>,
+    /// Who may do what.
+    pub access: Arc<AccessControl>,
     /// How TLS connections are accepted. `None`: plain HTTP.
     pub tls: Option<rustls::ServerConfig>,
 }
@@ -131,6 +135,9 @@ struct Shared {
     is_https: bool,
     cors: Option<cors::Cors>,
     limits: limits::Limits,
+    access: Arc<AccessControl>,
+    /// Lines about credentials that others can read.
+    in_plain_text: Throttle,
     mark: mark::ServerMark,
 }
 
@@ -139,6 +146,7 @@ struct Shared {
 struct Worker {
     shared: Arc<Shared>,
     cache: RefCell<worker_cache::WorkerCache>,
+    door: RefCell<door::WorkerDoor>,
     mark: mark::ServerMark,
 }
 
@@ -160,6 +168,8 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         is_https: setup.tls.is_some(),
         cors: cors::Cors::of(&setup.cors_origins),
         limits: limits::Limits::new(&setup.limits),
+        access: setup.access.clone(),
+        in_plain_text: Throttle::every(Duration::from_secs(60)),
     });
     let tls = setup.tls.clone().map(|config| TlsAccept {
         acceptor: TlsAcceptor::from(Arc::new(config)),
@@ -186,6 +196,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
             let worker = Rc::new(Worker {
                 shared: shared.clone(),
                 cache: RefCell::default(),
+                door: RefCell::new(door::WorkerDoor::of(&shared.access)),
                 mark: mark::ServerMark::of(&shared.node),
             });
             let app = App::new()

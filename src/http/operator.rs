@@ -5,7 +5,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
 use super::route::Route;
-use super::{Shared, client, push, reply};
+use super::{Shared, client, door, push, reply};
+use crate::config::Scope;
 use crate::feed::wire::OperatorPage;
 use crate::jwt;
 
@@ -51,7 +52,8 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         let message = "the parameter withhold is not a number of accounts";
         return reply::error(request, StatusCode::BAD_REQUEST, message);
     };
-    match shared.node.push_operator(&body, withhold, client::actor(request, shared)).await {
+    let (is_admin, actor) = (door::may(request, Scope::Admin), client::actor(request, shared));
+    match shared.node.push_operator(&body, withhold, is_admin, actor).await {
         Ok(change) => {
             let mut response = reply::text(format!("{change}\n"));
             response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));

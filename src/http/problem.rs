@@ -51,6 +51,8 @@ pub(super) fn is_api(request: &HttpRequest) -> bool {
 /// The code of an error that has no reason of its own.
 fn code_of(status: StatusCode) -> &'static str {
     match status.as_u16() {
+        401 => "unauthorized",
+        403 => "forbidden",
         404 => "not_found",
         405 => "method_not_allowed",
         408 => "request_timeout",
@@ -82,6 +84,11 @@ fn title(code: &str, status: StatusCode) -> &'static str {
         "request_timeout" => "the body did not arrive in time",
         "not_found" => "there is nothing at this path",
         "method_not_allowed" => "the path does not allow this method",
+        "no_credentials" => "the request needs credentials",
+        "wrong_credentials" => "the credentials are wrong",
+        "missing_scope" => "the credentials do not suffice",
+        "locked_out" => "too many passwords were wrong",
+        "passwords_busy" => "too many passwords wait to be verified",
         "too_many_requests" => "this client has sent too many requests",
         "unavailable" => "this server cannot answer now",
         "internal" => "this server has failed",

@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::query::Params;
-use super::{Shared, reply};
+use super::{Shared, door, reply};
 use crate::config::parse_seconds;
 use crate::key::AccountKey;
 use crate::node::{AnnounceState, Propagation, StoreError};
@@ -99,11 +99,17 @@ pub(super) async fn pushed(
     serial: u64,
     waiting: WaitOptions,
 ) -> HttpResponse {
-    if waiting.for_all && !shared.node.wait_until_in_force(key, serial, waiting.limit).await {
-        return not_in_force(request, shared, key, Some(serial)).await;
-    }
-    if !waiting.for_all {
+    let wait = async {
+        if waiting.for_all {
+            return shared.node.wait_until_in_force(key, serial, waiting.limit).await;
+        }
         shared.node.wait_for_receipts(serial, waiting.limit).await;
+        true
+    };
+    match door::while_allowed(request, shared, wait).await {
+        Some(true) => {}
+        Some(false) => return not_in_force(request, shared, key, Some(serial)).await,
+        None => return withdrawn(request, waiting, String::new()),
     }
     with_receipts(request, shared, key, Some(serial), &mut HttpResponse::Ok(), String::new()).await
 }
@@ -116,12 +122,27 @@ pub(super) async fn deleted(
     text: String,
     waiting: WaitOptions,
 ) -> HttpResponse {
-    if waiting.for_all && !shared.node.wait_until_deleted(key, waiting.limit).await {
-        return not_in_force(request, shared, key, None).await;
+    if waiting.for_all {
+        match door::while_allowed(request, shared, shared.node.wait_until_deleted(key, waiting.limit)).await {
+            Some(true) => {}
+            Some(false) => return not_in_force(request, shared, key, None).await,
+            None => return withdrawn(request, waiting, text),
+        }
     }
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_TYPE, "text/plain"));
     with_receipts(request, shared, key, None, &mut response, text).await
+}
+
+/// The change is durable, and its client may no longer ask what became of it.
+fn withdrawn(request: &HttpRequest, waiting: WaitOptions, text: String) -> HttpResponse {
+    if waiting.for_all {
+        let message = "the change is durable, but not proven to be in force everywhere
+its client lost the right to wait for that";
+        return reply::error(request, StatusCode::GATEWAY_TIMEOUT, message);
+    }
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header((RECEIPTS, "unknown")).body(text)
 }
 
 /// The change is durable, and not in force everywhere: a problem document, whatever the client accepts.

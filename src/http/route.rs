@@ -4,7 +4,12 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use actix_web::http::Method;
+
 use super::api::ApiRoute;
+use super::query::Params;
+use crate::access::Scopes;
+use crate::config::Scope;
 
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,6 +124,48 @@ impl<'p> Route<'p> {
         }
     }
 
+    /// What a client must be allowed to do for a request.
+    ///
+    /// `docs/access.md` has the table, and tests compare the two.
+    pub(super) fn needs(&self, method: &Method, params: &Params) -> Needs {
+        const NONE: Needs = Needs::Nothing;
+        // A method that the route does not have, and what follows only from the path.
+        const ANY: Needs = Needs::Anything;
+        let [read, list, push] = [Scope::Read, Scope::List, Scope::Push].map(|scope| Needs::All(Scopes::one(scope)));
+        // To announce a JWT again makes every nats-server load it.
+        let one = if params.is_true("notify") { Needs::All(Scopes::one(Scope::Read).with(Scope::Push)) } else { read };
+        let ready = if params.has("verbose") { list } else { NONE };
+        let (get, post, delete) = match self {
+            Self::Slash | Self::Unknown => return ANY,
+            Self::Account(_) => (one, push, push),
+            Self::Activation(_) => (one, ANY, ANY),
+            Self::Probe | Self::Help => (read, ANY, ANY),
+            Self::Operator => (read, push, ANY),
+            Self::Activations => (ANY, push, ANY),
+            Self::Digests | Self::Followers => (list, list, ANY),
+            Self::Api(ApiRoute::Check) => (ANY, list, ANY),
+            Self::Healthz | Self::Livez => (NONE, ANY, ANY),
+            Self::Readyz => (ready, ANY, ANY),
+            Self::Server => (ANY, ANY, ANY),
+            Self::History(_)
+            | Self::Propagation(_)
+            | Self::Changes
+            | Self::Keys
+            | Self::Ahead
+            | Self::Api(_)
+            | Self::Pack
+            | Self::Metrics => (list, ANY, ANY),
+        };
+        match *method {
+            Method::GET | Method::HEAD => get,
+            Method::POST => post,
+            Method::DELETE => delete,
+            // Which methods there are.
+            Method::OPTIONS => NONE,
+            _ => ANY,
+        }
+    }
+
     /// The label in metrics.
     pub(super) const fn label(&self) -> &'static str {
         match self {
@@ -141,6 +188,17 @@ impl<'p> Route<'p> {
             Self::Server | Self::Slash | Self::Unknown => "other",
         }
     }
+}
+
+/// What a client must be allowed to do for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// At least one thing, whatever it is.
+    Anything,
+    /// All of these.
+    All(Scopes),
 }
 
 /// Paths that are longer than this, in bytes, are not guessed at.
@@ -203,6 +261,58 @@ pub(super) fn decoded(path: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The rows of the table in the documentation: method, path with its query, scopes.
+    fn documented() -> Vec<(Method, String, Needs)> {
+        let page = include_str!("../../docs/access.md");
+        let row = |line: &str| {
+            let [_, method, path, scopes, _] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+                return None;
+            };
+            let path = path.strip_prefix('`')?.strip_suffix('`').filter(|path| path.starts_with('/'))?;
+            let needs = match scopes {
+                "none" => Needs::Nothing,
+                scopes => Needs::All(Scopes::parse(scopes).expect("scopes")),
+            };
+            Some((method.parse().expect("a method"), path.to_owned(), needs))
+        };
+        page.lines().filter_map(row).collect()
+    }
+
+    fn needs(method: &Method, path: &str) -> Needs {
+        let request = actix_web::test::TestRequest::with_uri(&path.replace(['<', '>'], "")).to_http_request();
+        Route::of(request.uri().path()).needs(method, &Params::of(&request))
+    }
+
+    #[test]
+    fn the_documentation_says_what_each_route_needs() {
+        let documented = documented();
+        for (method, path, expected) in &documented {
+            assert_eq!(needs(method, path), *expected, "{method} {path}");
+            if *method == Method::GET {
+                assert_eq!(needs(&Method::HEAD, path), *expected, "HEAD {path}");
+            }
+            assert_eq!(needs(&Method::OPTIONS, path), Needs::Nothing, "OPTIONS {path}");
+            assert_eq!(needs(&Method::PUT, path), Needs::Anything, "PUT {path}");
+        }
+        // And it leaves out none.
+        let has = |method: &Method, path: &str| documented.iter().any(|row| row.0 == method && row.1 == path);
+        for (_, path, _) in &documented {
+            let bare = path.split('?').next().expect("a path");
+            let methods =
+                Route::of(bare).allow(true).split(", ").map(|method| method.parse::<Method>().expect("a method"));
+            for method in methods.filter(|method| !matches!(*method, Method::HEAD | Method::OPTIONS)) {
+                assert!(has(&method, bare), "{method} {bare} is missing");
+            }
+        }
+        for path in
+            ["/", "/jwt/v1/accounts/x/", "/jwt/v1/accounts//x", "/x", "/api/v1/x", "/JWT/v1/pack", "/api/v1/../pack"]
+        {
+            for method in [Method::GET, Method::POST, Method::OPTIONS] {
+                assert_eq!(needs(&method, path), Needs::Anything, "{method} {path}");
+            }
+        }
+    }
 
     #[test]
     fn paths_find_their_routes() {

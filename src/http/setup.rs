@@ -1,11 +1,19 @@
 //! How the server listens, as the settings say.
 
+use std::sync::Arc;
+
 use super::Setup;
+use crate::access::AccessControl;
 use crate::config::Http;
 
 impl Setup {
     /// As the settings say, but with as many connections at the same time as there is room for. `tls`: see [`Setup::tls`].
-    pub fn of(http: &Http, max_connections: usize, tls: Option<rustls::ServerConfig>) -> Self {
+    pub fn of(
+        http: &Http,
+        max_connections: usize,
+        access: Arc<AccessControl>,
+        tls: Option<rustls::ServerConfig>,
+    ) -> Self {
         Self {
             workers: http.workers,
             read_timeout: http.read_timeout,
@@ -15,6 +23,7 @@ impl Setup {
             trusted_proxies: http.trusted_proxies.clone(),
             limits: http.limits.clone(),
             cors_origins: http.cors_origins.clone(),
+            access,
             tls,
         }
     }

@@ -4,7 +4,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::query::Params;
-use super::{Shared, reply};
+use super::{Shared, door, reply};
+use crate::config::Scope;
 use crate::key::seed;
 use crate::node::Check;
 
@@ -18,13 +19,14 @@ pub(super) fn livez() -> HttpResponse {
     reply::text("ok\n")
 }
 
-/// Whether to send requests here. `?verbose` lists what was looked at.
+/// Whether to send requests here. `?verbose` lists what was looked at, and so does a server that is not ready, to a client that
+/// may read it.
 pub(super) fn readyz(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     let checks = shared.node.checks();
     let ready = !checks.iter().any(Check::holds_up);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut text = String::new();
-    if Params::of(request).has("verbose") || !ready {
+    if Params::of(request).has("verbose") || (!ready && door::may(request, Scope::List)) {
         for check in &checks {
             let mark = if check.ok { '+' } else { '-' };
             text.push_str(&format!("[{mark}] {}: {}\n", check.name, check.detail));

@@ -6,7 +6,8 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::route::Route;
-use super::{Shared, activations, client, operator, propagation, push, reply, request_id};
+use super::{Shared, activations, client, door, operator, propagation, push, reply, request_id};
+use crate::access::Stated;
 use crate::excerpt::MAX_EXCERPT;
 use crate::gate::Refusal;
 use crate::jwt::given;
@@ -126,10 +127,12 @@ async fn forward(
             None
         }
     };
+    let onward = door::onward(request, shared);
     let write = Write {
         target,
         query: request.uri().query().map(str::to_owned),
-        headers: headers_to_pass(request).into_iter().chain(request_id::to_pass(request)).collect(),
+        headers: headers_to_pass(request, &onward).into_iter().chain(request_id::to_pass(request)).collect(),
+        lends_credentials: onward.is_known_here,
         body: body.bytes.clone(),
         wait: wait.unwrap_or_default(),
     };
@@ -143,10 +146,11 @@ async fn forward(
 }
 
 /// The headers that matter to the primary.
-pub(super) fn headers_to_pass(request: &HttpRequest) -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn headers_to_pass(request: &HttpRequest, onward: &door::Onward) -> Vec<(&'static str, Vec<u8>)> {
     let values =
         |name: &'static str| request.headers().get_all(name).map(move |value| (name, value.as_bytes().to_owned()));
-    Write::HEADERS.into_iter().flat_map(values).collect()
+    let stated = onward.on_behalf_of.as_ref().map(|value| (Stated::HEADER, value.clone().into_bytes()));
+    Write::HEADERS.into_iter().flat_map(values).chain(stated).collect()
 }
 
 /// The primary's answer.

@@ -40,6 +40,11 @@ metrics! { make:
         "Requests rejected because their client used up a limit",
         &["limit"],
     )?;
+    pub access_rejected: IntCounterVec = make.counters(
+        "access_rejected_total",
+        "Requests rejected because their client may not do what they ask for",
+        &["reason"],
+    )?;
     pub get_duration: Histogram = http_duration.with_label_values(&["account"]);
     pub(crate) accepted: IntCounterVec = make.counters(
         "accepted_total",
@@ -221,7 +226,7 @@ metrics! { make:
     )?;
     pub replica_fetches: IntCounterVec = make.counters(
         "replica_fetches_total",
-        "Requests of a replica to its primary, by result: found, unchanged, absent or failed",
+        "Requests of a replica to its primary, by result: found, unchanged, absent, denied or failed",
         &["result"],
     )?;
     pub replica_hints: IntCounterVec = make.counters(

@@ -90,11 +90,12 @@ pub trait Ledger: Backend {
 
     /// Brings a pushed operator JWT into force: durable when this returns.
     ///
-    /// `withhold`: how many accounts it may withhold at most.
+    /// `withhold`: how many accounts it may withhold at most. `is_admin`: whether a signing key may have signed it.
     fn push_operator(
         &self,
         trust: Arc<Trust>,
         withhold: u64,
+        is_admin: bool,
         actor: Actor,
     ) -> BoxFuture<'_, Result<OperatorChange, WriteError>>;
 }

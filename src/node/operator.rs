@@ -49,14 +49,20 @@ impl Node {
 
     /// Brings a pushed operator JWT into force: durable when this returns.
     ///
-    /// `withhold`: how many accounts it may withhold at most.
-    pub async fn push_operator(&self, jwt: &[u8], withhold: u64, actor: Actor) -> Result<OperatorChange, WriteError> {
+    /// `withhold`: how many accounts it may withhold at most. `is_admin`: whether a signing key may have signed it.
+    pub async fn push_operator(
+        &self,
+        jwt: &[u8],
+        withhold: u64,
+        is_admin: bool,
+        actor: Actor,
+    ) -> Result<OperatorChange, WriteError> {
         let ledger = self.writable()?;
         let read = given(jwt).map_err(Refusal::from).and_then(|jwt| {
             Ok(Trust::from_operator_jwt(&jwt, clock::unix_seconds()).map_err(OperatorRefusal::Invalid)?)
         });
         let pushed = match read {
-            Ok(trust) => ledger.push_operator(Arc::new(trust), withhold, actor).await,
+            Ok(trust) => ledger.push_operator(Arc::new(trust), withhold, is_admin, actor).await,
             Err(refusal) => Err(refusal.into()),
         };
         self.count(Via::Post, pushed.as_ref().map(|_| ()));

@@ -99,8 +99,9 @@ pub enum ForwardTarget {
 }
 
 impl ForwardTarget {
-    /// Whether it changes nothing. A question goes on without our credentials: they are for what this replica asks itself. A
-    /// change goes on with them, if its client shows none: that is what `replica.writes: forward` is for.
+    /// Whether it changes nothing. A question goes on without our credentials, unless `access` here says what its client may
+    /// do: they are for what this replica asks itself. A change goes on with them, if its client shows none: that is what
+    /// `replica.writes: forward` is for.
     pub const fn is_question(self) -> bool {
         matches!(self, Self::Digests | Self::Comparison)
     }
@@ -126,6 +127,9 @@ pub struct Write {
     pub query: Option<String>,
     /// The headers that came with it, of those that [`Write::HEADERS`] names, and the ids of the request, in lower case.
     pub headers: Vec<(&'static str, Vec<u8>)>,
+    /// Whether this server decided by its own settings who the client is. Then the request goes on with this server's own
+    /// credentials, if it has any, and not with the client's.
+    pub lends_credentials: bool,
     /// The token.
     pub body: Bytes,
     /// How long the primary waits for receipts.
@@ -257,6 +261,8 @@ pub struct Question {
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// What is compared; `None`: a sum is asked for.
     pub body: Option<Bytes>,
+    /// See [`Write::lends_credentials`].
+    pub lends_credentials: bool,
 }
 
 /// An account that is newer here.
@@ -351,6 +357,7 @@ mod tests {
             target: ForwardTarget::Activation,
             query: None,
             headers: via.iter().map(|value| ("via", value.as_bytes().to_owned())).collect(),
+            lends_credentials: false,
             body: Bytes::new(),
             wait: Duration::ZERO,
         }

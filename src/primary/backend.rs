@@ -243,9 +243,11 @@ impl Ledger for Arc<Primary> {
         &self,
         trust: Arc<Trust>,
         withhold: u64,
+        is_admin: bool,
         actor: Actor,
     ) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {
-        Primary::set_operator(self, trust, Way::Post, Some(withhold), actor).boxed()
+        let way = if is_admin { Way::AdminPost } else { Way::Post };
+        Primary::set_operator(self, trust, way, Some(withhold), actor).boxed()
     }
 }
 

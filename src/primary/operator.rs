@@ -91,7 +91,7 @@ impl Primary {
         let (offered, sender) = (trust.clone(), Sender::new(Via::Post, actor));
         let changed = self.set_operator_from(trust, way, withhold, &sender).await;
         changed.inspect_err(|error| {
-            if way == Way::Post {
+            if way.is_post() {
                 self.audit_operator(&offered, error, &sender);
             }
         })
@@ -109,7 +109,7 @@ impl Primary {
         let arrival = self.gate.arrival(way, clock::unix_seconds());
         let admitted = self.gate.admit_operator(&trust, &arrival)?;
         let Some(chain) = admitted else { return Ok(OperatorChange::none(&before, &trust)) };
-        if before.chain().is_none() && way == Way::Post {
+        if before.chain().is_none() && way.is_post() {
             return Err(CommitError::from(Refusal::NoOperator).into());
         }
         let mut change = OperatorChange::to(&before, &chain);

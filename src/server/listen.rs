@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::StartError;
+use crate::access::AccessControl;
 use crate::config::{self, Settings};
 use crate::descriptors;
 use crate::http;
@@ -25,6 +26,7 @@ pub(super) fn https(settings: &Settings, node: &Arc<Node>) -> Result<Option<Arc<
 pub(super) fn listen(
     settings: &Settings,
     node: &Arc<Node>,
+    access: &Arc<AccessControl>,
     tls: Option<&ServerTls>,
 ) -> Result<(actix_web::dev::Server, u16), StartError> {
     let tls = tls.map(ServerTls::config).transpose().map_err(|error| StartError::Other(error.to_string()))?;
@@ -35,7 +37,7 @@ pub(super) fn listen(
     // There is always a first one.
     let local = listeners[0].local_addr().map_err(failed)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let setup = http::Setup::of(&settings.http, max_connections(settings), tls);
+    let setup = http::Setup::of(&settings.http, max_connections(settings), access.clone(), tls);
     let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
     tracing::info!("{scheme} listening on port {}", local.port());
     tracing::info!("configure the nats-server with:");

@@ -3,6 +3,7 @@
 //! HTTP comes first: it listens before NATS is connected and before a folder is imported, because a nats-server that
 //! cannot reach it at start does not start.
 
+mod access;
 mod build;
 mod error;
 mod import;
@@ -38,10 +39,12 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
 
     let Built { role, node, edge, system_jwt } = Built::of(&settings)?;
     let tls = listen::https(&settings, &node)?;
-    let (server, port) = listen::listen(&settings, &node, tls.as_deref())?;
+    let access = access::of(&settings)?;
+    let (server, port) = listen::listen(&settings, &node, &access, tls.as_deref())?;
 
     let handle = server.handle();
-    tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), role: role.clone(), tls }));
+    let live = Live { settings: settings.clone(), node: node.clone(), role: role.clone(), access, tls };
+    tokio::spawn(reload.at(hangups, live));
     let serving = tokio::spawn(server);
     tokio::spawn(node.clone().look_after_replicas());
     let mut directory = None;

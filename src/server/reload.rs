@@ -2,7 +2,7 @@
 //! JWT in an nsc folder again whenever nsc writes it.
 //!
 //! The settings are loaded again with the same command line. A configuration that cannot be used changes nothing.
-//! Otherwise each part is applied on its own: the log level, the TLS files, the NATS credentials, the audit log, the operator
+//! Otherwise each part is applied on its own: the log level, the TLS files, who may do what, the NATS credentials, the audit log, the operator
 //! JWT, and a replica's access to its primary. A part that cannot be applied is reported and stays as it was. Each reload warns of
 //! the changes that wait for a restart.
 
@@ -13,9 +13,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::signal::unix::Signal;
 
+use super::access;
 use super::error::StartError;
 use super::role::Role;
 use super::trust;
+use crate::access::{AccessControl, Policy};
 use crate::config::{Overrides, Settings, TokenSource};
 use crate::gate::Trust;
 use crate::jwt::OperatorJwt;
@@ -38,6 +40,7 @@ pub(crate) struct Live {
     pub(crate) settings: Settings,
     pub(crate) node: Arc<Node>,
     pub(crate) role: Role,
+    pub(crate) access: Arc<AccessControl>,
     /// If HTTPS is served.
     pub(crate) tls: Option<Arc<ServerTls>>,
 }
@@ -109,6 +112,7 @@ impl Reload {
         metrics.reloaded("settings", true);
         self.log_level(live, &new);
         live.https(&new);
+        live.clients_access(&new);
         live.access(&new);
         live.creds(&new);
         live.audit(&new);
@@ -135,6 +139,26 @@ impl Live {
         }
     }
 
+    /// Who may do what, and what commands show, which is no affair of a running server. Passwords that are known to be right stay so while their hashes do.
+    fn clients_access(&mut self, new: &Settings) {
+        self.settings.token = new.token.clone();
+        if self.settings.access == new.access {
+            return;
+        }
+        let policy = Policy::of(&new.access);
+        self.node.metrics().reloaded("access", policy.is_ok());
+        match policy {
+            Ok(policy) => {
+                access::tell(&policy);
+                self.access.replace(policy);
+            }
+            Err(error) => tracing::error!("cannot use the new access: {error}. The previous one stays in force"),
+        }
+        // Also if it cannot be used: the log says so, and a restart would not help.
+        self.settings.access = new.access.clone();
+    }
+
+    /// What a replica shows to its primary.
     fn access(&mut self, new: &Settings) {
         if let Role::Replica(replica) = &self.role
             && new.is_replica()

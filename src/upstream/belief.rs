@@ -107,7 +107,11 @@ impl UpstreamServer {
         let response = request.send().await.map_err(|error| self.transport(&error))?;
         let took = sent.elapsed();
         self.note_sender(&response)?;
-        if !is_marked(&response) {
+        if is_marked(&response) {
+            if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                return Err(look(&response).useless());
+            }
+        } else {
             match AnswerWorth::of(response.status()) {
                 AnswerWorth::AsItIs => {}
                 AnswerWorth::Doubtful => self.vouch(&response).await?,

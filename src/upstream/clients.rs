@@ -30,6 +30,19 @@ pub fn client(access: &Access) -> Result<reqwest::Client, TlsError> {
     Ok(Pair::of(&TlsSnapshot::read(SECTION, &access.tls), CONNECT, access.token.as_ref(), None)?.0.streams)
 }
 
+/// The header that shows a token, if there is one. The error says why it cannot be shown.
+pub(crate) fn bearer(token: Option<&Secret>) -> Result<HeaderMap, &'static str> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token {
+        // The settings accept only characters that a header can carry.
+        let value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()));
+        let mut value = value.map_err(|_| "the token has characters that a header cannot carry")?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
 /// The time limit for the connections of commands, at most.
 const CONNECT: Duration = Duration::from_secs(1);
 
@@ -71,6 +84,11 @@ impl Clients {
     /// Uses another token from the next reload of the TLS files on. The caller starts that reload.
     pub(super) fn set_token(&self, token: Option<Secret>) {
         *self.token.lock() = token;
+    }
+
+    /// Whether requests show a token or a certificate.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.current.load().has_certificate || self.token.lock().is_some()
     }
 
     /// The name of this process on the wire.
@@ -129,15 +147,7 @@ impl Pair {
             .collect::<Result<_, _>>()
             .map_err(refused)?;
         let identity = snapshot.identity()?;
-        let mut headers = HeaderMap::new();
-        if let Some(token) = token {
-            // The settings accept only characters that a header can carry.
-            let value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()));
-            let mut value = value
-                .map_err(|_| snapshot.refused("the token has characters that a header cannot carry".to_owned()))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+        let mut headers = bearer(token).map_err(|why| snapshot.refused(why.to_owned()))?;
         // A server notices by this header that a request came by way of itself. A load balancer recognises a replica by
         // it.
         if let Some(name) = name.and_then(|name| HeaderValue::from_str(&format!("1.1 {name}")).ok()) {

@@ -74,7 +74,12 @@ impl AnswerLook {
     pub(super) fn useless(&self) -> UpstreamError {
         let status = self.status;
         match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => UpstreamError::Denied(
+            StatusCode::FORBIDDEN => UpstreamError::Denied(
+                status,
+                "the credentials of this replica do not suffice: they need the scopes read and list there; check \
+                 replica.token, the user and password in primary, and the client certificate in replica.tls.cert",
+            ),
+            StatusCode::UNAUTHORIZED => UpstreamError::Denied(
                 status,
                 "it rejects the credentials of this replica: check replica.token, the user and password in \
                  primary, and the client certificate in replica.tls.cert",

@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub(crate) use clients::bearer;
 pub use clients::{MOST_REQUESTS, client};
 pub use setup::{Access, Setup};
 

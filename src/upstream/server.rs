@@ -53,6 +53,8 @@ pub(super) struct JwtRequest<'a> {
 pub(crate) struct UpstreamServer {
     clients: Arc<Clients>,
     base: String,
+    /// Whether the URL has a user or a password.
+    has_login: bool,
     shown: String,
     /// Its URL for a client that has its own credentials.
     pub(super) public: String,
@@ -71,6 +73,7 @@ impl UpstreamServer {
         Ok(Self {
             clients,
             base: base.to_owned(),
+            has_login: !url.username().is_empty() || url.password().is_some(),
             shown: with_user(url.clone(), "xxxxx"),
             public: with_user(url, ""),
             places: Arc::default(),
@@ -260,6 +263,11 @@ impl UpstreamServer {
             StatusCode::OK => Ok(response),
             status => Err(UpstreamError::Status(status)),
         }
+    }
+
+    /// Whether requests to it show who sends them.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.has_login || self.clients.has_credentials()
     }
 
     /// The name of this process on the wire.

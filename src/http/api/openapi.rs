@@ -194,6 +194,11 @@ const ROUTES: [Described; 13] = [
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let paths: Map<String, Value> = ROUTES.iter().map(|route| (route.path.to_owned(), route.described())).collect();
+    let mut components = serde_json::to_value(Schemas::openapi().components).unwrap_or_default();
+    components["securitySchemes"] = json!({
+        "basic": { "type": "http", "scheme": "basic", "description": "a user of access.users with the scope list" },
+        "bearer": { "type": "http", "scheme": "bearer", "description": "a token of access.tokens with the scope list" },
+    });
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -203,8 +208,10 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/api/v1" }],
+        // Nothing is needed unless the server's settings say so.
+        "security": [{}, { "basic": [] }, { "bearer": [] }],
         "paths": paths,
-        "components": Schemas::openapi().components,
+        "components": components,
     })
 });
 
@@ -238,6 +245,15 @@ impl Described {
         let problem = json!({ "$ref": "#/components/schemas/Problem" });
         let mut responses = json!({
             "200": { "description": "the answer", "content": { "application/json": { "schema": schema } } },
+            "401": {
+                "description": "the server wants credentials, or they are wrong",
+                "headers": { "WWW-Authenticate": { "schema": { "type": "string" }, "required": true } },
+                "content": { "application/problem+json": { "schema": problem } },
+            },
+            "403": {
+                "description": "the credentials lack the scope list",
+                "content": { "application/problem+json": { "schema": problem } },
+            },
             "default": { "description": "a problem", "content": { "application/problem+json": { "schema": problem } } },
         });
         if self.is_tagged {

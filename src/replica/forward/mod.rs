@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::held::Heard;
 use super::parts::Parts;
+use crate::access::Stated;
 use crate::clock;
 use crate::gate::{SentFor, Via};
 use crate::jwt::given;
@@ -31,9 +32,10 @@ const MAX_RECEIPTS: usize = 1 << 20;
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// The headers of the client that are sent on.
-const PASSED_ON: [header::HeaderName; 5] = [
+const PASSED_ON: [header::HeaderName; 6] = [
     header::ACCEPT,
     header::AUTHORIZATION,
+    header::HeaderName::from_static(Stated::HEADER),
     header::CONTENT_TYPE,
     header::HeaderName::from_static("x-request-id"),
     header::HeaderName::from_static("traceparent"),
@@ -83,8 +85,9 @@ impl Forwarding {
     /// Forwards a question about digests, and returns the answer of the primary unchanged.
     pub(super) async fn ask(&self, question: Question) -> Result<Relayed, ForwardError> {
         let target = if question.body.is_some() { ForwardTarget::Comparison } else { ForwardTarget::Digests };
-        let Question { query, headers, body } = question;
-        self.relay(&Write { target, query, headers, body: body.unwrap_or_default(), wait: Duration::ZERO }).await
+        let Question { query, headers, body, lends_credentials } = question;
+        let (body, wait) = (body.unwrap_or_default(), Duration::ZERO);
+        self.relay(&Write { target, query, headers, lends_credentials, body, wait }).await
     }
 
     async fn relay(&self, write: &Write) -> Result<Relayed, ForwardError> {
@@ -109,7 +112,8 @@ impl Forwarding {
         let lost = |reason: String| ForwardError::Lost { primary: server.shown().to_owned(), reason };
         let (method, path) = write.path();
         let mut headers = HeaderMap::new();
-        for name in PASSED_ON {
+        let lends = write.lends_credentials && server.has_credentials();
+        for name in PASSED_ON.into_iter().filter(|name| !lends || *name != header::AUTHORIZATION) {
             for value in write.values(name.as_str()) {
                 let mut value = HeaderValue::from_bytes(value).map_err(|error| lost(error.to_string()))?;
                 value.set_sensitive(name == header::AUTHORIZATION);
@@ -117,12 +121,10 @@ impl Forwarding {
             }
         }
         headers.insert(header::VIA, via);
-        let (request, most) = if write.target.is_question() {
-            (server.for_others(method, &path), MAX_ANSWER)
-        } else {
-            (server.slow_request(method, &path), MAX_RECEIPTS)
-        };
-        // The credentials of the client replace ours.
+        let (is_question, most) = if write.target.is_question() { (true, MAX_ANSWER) } else { (false, MAX_RECEIPTS) };
+        let request =
+            if is_question && !lends { server.for_others(method, &path) } else { server.slow_request(method, &path) };
+        // The credentials of the client, if they go along, replace ours.
         let request = request.headers(headers).body(write.body.clone());
         let mut response = request.send().await.map_err(|error| {
             let reason = server.transport(&error).to_string();

@@ -18,7 +18,7 @@ use crate::gate::Via;
 use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
-use crate::upstream::{Class, Fetched, Upstream};
+use crate::upstream::{Class, Fetched, Upstream, UpstreamError};
 
 /// How long an answer waits for the primary and the store if there is no copy. A nats-server gives up after 1.9 s.
 const ANSWER_WAIT: Duration = Duration::from_millis(1_600);
@@ -169,7 +169,10 @@ impl Pull {
             }
             Ok(Fetched::NotModified) => ("unchanged", PullResult::Unchanged),
             Ok(Fetched::Absent) => ("absent", PullResult::Absent),
-            Err(error) => ("failed", PullResult::Nothing(error.to_string())),
+            Err(error) => {
+                let result = if matches!(error, UpstreamError::Denied(..)) { "denied" } else { "failed" };
+                (result, PullResult::Nothing(error.to_string()))
+            }
         };
         self.env.metrics.replica_fetches.with_label_values(&[result]).inc();
         PullAnswer { said, source }

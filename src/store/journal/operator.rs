@@ -14,7 +14,7 @@ use super::transaction::{Record, Transaction};
 use super::write::{CommitError, OperatorWrite, Outcome};
 use crate::feed::digest::Toggle;
 use crate::feed::{Content, Subject, SubjectKind};
-use crate::gate::operator::{Way, admit};
+use crate::gate::operator::admit;
 use crate::gate::{Digest, Held, OperatorChain, Version, Via};
 use crate::key::{Kind, PublicKey};
 
@@ -33,7 +33,7 @@ impl Transaction<'_> {
                 Ok(Ok(Outcome::Changed { serial: 0 }))
             }
             OperatorWrite::Offer(trust, arrival) => {
-                let via = if arrival.way == Way::Post { Via::Post } else { Via::EditedFile };
+                let via = if arrival.way.is_post() { Via::Post } else { Via::EditedFile };
                 let next = match self.standing.chain().map(|chain| admit(chain, trust, arrival)) {
                     Some(Ok(next)) => next,
                     Some(Err(refusal)) => return Ok(Err(CommitError::Refused(refusal.into()))),

@@ -4,6 +4,7 @@ mod drain;
 mod haproxy;
 mod load;
 mod slow_clients;
+mod smuggling;
 mod through;
 
 use crate::support::{Account, Launch, NatsServer, Operator, Server, until};
