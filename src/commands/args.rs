@@ -5,10 +5,11 @@
 //! rewrites them for clap.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
+use super::access::AccessArgs;
 use super::audit::AuditArgs;
 use super::backup::BackupArgs;
 use super::check::CheckArgs;
@@ -86,6 +87,8 @@ pub enum Command {
     Operator(OperatorArgs),
     /// Verify an audit log
     Audit(AuditArgs),
+    /// Make hashes of passwords, and tokens, for the settings of access
+    Access(AccessArgs),
     /// Print the effective configuration as a JSON configuration file
     Config(ConfigArgs),
     /// Print a completion script for a shell
@@ -187,6 +190,9 @@ struct Flags {
     /// Be a replica of the server at this URL
     #[arg(long, value_name = "URL")]
     primary: Option<String>,
+    /// File with a token that commands show to the servers they ask
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    token_file: Option<String>,
     /// Address to listen on; without a host, every interface
     #[arg(long = "hp", value_name = "HOST:PORT")]
     host_port: Option<String>,
@@ -238,6 +244,9 @@ impl Flags {
                 set(path, value, flag);
             }
         }
+        if let Some(file) = &self.token_file {
+            set("token", &token(&expand(file))?, "--token-file");
+        }
         if let Some(text) = &self.host_port {
             let (host, port) = hostport::split(text)
                 .map_err(|problem| Exit::error(1, format!("error parsing hostport: {problem}")))?;
@@ -256,12 +265,22 @@ impl Flags {
     }
 }
 
+/// The token in a file.
+fn token(file: &Path) -> Result<String, Exit> {
+    let why = match std::fs::read_to_string(file) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Ok(_) => "it is empty".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Exit::error(1, format!("cannot read the token in {}: {why}", file.display())))
+}
+
 fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
 }
 
 /// A shell expands `~` only at the start of a word, so not in `-dir=~/x`.
-fn expand_home(path: &str, home: Option<&std::path::Path>) -> PathBuf {
+fn expand_home(path: &str, home: Option<&Path>) -> PathBuf {
     match (home, path.strip_prefix('~')) {
         (Some(home), Some("")) => home.to_owned(),
         (Some(home), Some(rest)) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),

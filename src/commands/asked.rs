@@ -27,7 +27,7 @@ pub(super) const NOTHING_TO_READ: &str =
 /// `None`: the folder itself is to be read, because that is wanted (`offline`), or because no server runs on it.
 pub(super) fn server(settings: &Settings, url: Option<&str>, offline: bool) -> Result<Option<RemoteServer>, String> {
     match url {
-        Some(url) => RemoteServer::new(url, "--url", &Access::of(&settings.replica)).map(Some),
+        Some(url) => RemoteServer::new(url, "--url", &Access::of_command(settings)).map(Some),
         None if offline || is_idle(settings) => Ok(None),
         None => Ok(Some(LocalServer::of(settings)?.remote)),
     }

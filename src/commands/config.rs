@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::{Exit, warning};
+use crate::access::Policy;
 use crate::config::Settings;
 
 /// What `config` takes.
@@ -15,6 +16,8 @@ pub struct ConfigArgs {
 
 /// Prints the settings as JSON, and the warnings about them on standard error. An error: there are warnings that must not be.
 pub(super) fn run((settings, warnings): &(Settings, Vec<String>), args: &ConfigArgs) -> Result<(), Exit> {
+    // What a start would check, too.
+    Policy::of(&settings.access).map_err(|error| format!("cannot use the settings: {error}"))?;
     for text in warnings {
         warning(text);
     }

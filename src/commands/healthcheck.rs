@@ -48,7 +48,7 @@ pub struct HealthcheckArgs {
 pub(super) fn run(settings: &Settings, args: &HealthcheckArgs) -> Result<(), Exit> {
     let (url, remote) = match &args.url {
         Some(url) => {
-            let remote = RemoteServer::new(url, "URL", &Access::of(&settings.replica))?;
+            let remote = RemoteServer::new(url, "URL", &Access::of_command(settings))?;
             (remote.shown(), remote)
         }
         None => {

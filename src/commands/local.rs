@@ -18,7 +18,8 @@ pub(super) struct LocalServer {
 }
 
 impl LocalServer {
-    /// The server at the address of the settings. The error says why it has none, or which TLS file cannot be used.
+    /// The server at the address of the settings, to which a command shows `token`: what a replica shows to its primary is for
+    /// another server. The error says why it has none, or which TLS file cannot be used.
     pub(super) fn of(settings: &Settings) -> Result<Self, String> {
         let url = url(&settings.http)?;
         let client = if settings.http.tls.is_on() {
@@ -29,11 +30,13 @@ impl LocalServer {
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(CONNECT)
                 .http1_only()
+                .default_headers(upstream::bearer(settings.token.as_ref())?)
                 .tls_backend_preconfigured(tls)
                 .build()
                 .map_err(|error| format!("cannot speak HTTPS: {error}"))?
         } else {
-            upstream::client(&Access::default()).map_err(|error| error.to_string())?
+            let access = Access { token: settings.token.clone(), ..Access::default() };
+            upstream::client(&access).map_err(|error| error.to_string())?
         };
         Ok(Self { remote: RemoteServer::with(client, &url), url })
     }

@@ -1,5 +1,6 @@
 //! What the program does: serve, and the other commands.
 
+pub mod access;
 pub mod args;
 mod asked;
 pub mod audit;
@@ -67,6 +68,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Some(Command::Promote(args)) => promote::run(&settings(&cli)?, args),
         Some(Command::Operator(args)) => operator::run(&settings(&cli)?, args),
         Some(Command::Audit(args)) => audit::run(args),
+        Some(Command::Access(args)) => access::run(args),
         Some(Command::Config(args)) => config::run(&loaded(&cli)?, args),
         Some(Command::Completions(args)) => {
             completions::run(args, args::definition());

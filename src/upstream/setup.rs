@@ -39,6 +39,12 @@ impl Access {
         self.token.is_some() || self.tls.cert.is_some()
     }
 
+    /// The access of a command, which asks servers that somebody names: with `token`, else as a replica asks its primary.
+    pub fn of_command(settings: &Settings) -> Self {
+        let of_replica = Self::of(&settings.replica);
+        Self { token: settings.token.clone().or(of_replica.token), tls: of_replica.tls }
+    }
+
     /// The access that the settings `replica.token` and `replica.tls` give.
     pub fn of(settings: &Replica) -> Self {
         Self { token: settings.token.clone(), tls: settings.tls.clone() }

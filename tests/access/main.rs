@@ -8,7 +8,7 @@ mod support;
 
 mod admin;
 mod bad_input;
-
+mod commands;
 mod nats_servers;
 mod passwords;
 mod reloads;

@@ -16,6 +16,7 @@ const WITH_VALUE: &[(&str, &str)] = &[
     ("primary", "primary"),
     ("hp", "hp"),
     ("nsc", "nsc"),
+    ("token-file", "token-file"),
 ];
 
 /// Flags that are on or off.

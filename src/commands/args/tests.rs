@@ -160,19 +160,19 @@ fn folders_that_are_only_read_are_chosen_by_flags() {
     let (settings, _) = Settings::load_with(cli("-dir /d -ro").unwrap(), []).unwrap();
     assert!(settings.store.readonly);
     let (settings, _) = Settings::load_with(cli("-nsc /n").unwrap(), []).unwrap();
-    assert_eq!(settings.store.nsc.unwrap(), std::path::Path::new("/n"));
+    assert_eq!(settings.store.nsc.unwrap(), Path::new("/n"));
     let error = Settings::load_with(cli("-nsc /n -primary http://a:1").unwrap(), []).unwrap_err().to_string();
     assert!(error.contains("replicas cannot be run in NSC mode"), "{error}");
 }
 
 #[test]
 fn a_tilde_is_the_home_folder() {
-    let home = std::path::Path::new("/home/x");
+    let home = Path::new("/home/x");
     let table = [("~", "/home/x"), ("~/a", "/home/x/a"), ("~other/a", "~other/a"), ("a~", "a~"), ("./~", "./~")];
     for (given, wanted) in table {
-        assert_eq!(expand_home(given, Some(home)), std::path::Path::new(wanted), "{given}");
+        assert_eq!(expand_home(given, Some(home)), Path::new(wanted), "{given}");
     }
-    assert_eq!(expand_home("~/a", None), std::path::Path::new("~/a"));
+    assert_eq!(expand_home("~/a", None), Path::new("~/a"));
 }
 
 #[test]

@@ -106,7 +106,7 @@ pub(super) fn run_online(
     if args.files.iter().filter(|file| *file == "-").count() > 1 {
         return Err(usage("the standard input (-) can be read only once"));
     }
-    let remote = RemoteServer::new(url, "--url", &Access::of(&settings.replica)).map_err(|why| complaint(2, &why))?;
+    let remote = RemoteServer::new(url, "--url", &Access::of_command(settings)).map_err(|why| complaint(2, &why))?;
     match runtime()?.block_on(online::run(&remote, args, stdin, stdout)) {
         Ok(Fate::Good) => Ok(()),
         Ok(Fate::Bad) => Err(Exit::told()),

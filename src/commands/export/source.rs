@@ -34,7 +34,7 @@ impl ExportSource {
         Ok(match url {
             Some(url) => Self::Url(Box::new(ExportRemote {
                 url: pack_lines::url(url)?,
-                access: Access::of(&settings.replica),
+                access: Access::of_command(settings),
                 gate,
             })),
             None => Self::Journal {

@@ -23,7 +23,7 @@ pub(super) struct Online {
 
 impl Online {
     pub(super) fn new(url: &str, settings: &Settings, dry_run: bool) -> Result<Self, String> {
-        let remote = RemoteServer::new(url, "--to", &Access::of(&settings.replica))?;
+        let remote = RemoteServer::new(url, "--to", &Access::of_command(settings))?;
         let gate = settings.operator.as_ref().filter(|_| dry_run).map(|_| gate_of(settings)).transpose()?;
         Ok(Self { remote, gate, dry_run })
     }

@@ -41,7 +41,7 @@ impl ImportSource {
             return Ok(Self::Stdin);
         }
         if text.starts_with("http://") || text.starts_with("https://") {
-            return Ok(Self::Url { url: pack_lines::url(text)?, access: Access::of(&settings.replica) });
+            return Ok(Self::Url { url: pack_lines::url(text)?, access: Access::of_command(settings) });
         }
         if text.contains("://") {
             let mut nats = settings.nats.clone();

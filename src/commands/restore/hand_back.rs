@@ -4,14 +4,13 @@
 //! primary's own gate and order, as if it were pushed, so the replica need not be trusted.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
 use reqwest::StatusCode;
 use sha2::{Digest as _, Sha256};
 
 use super::super::findings::Findings;
 use super::super::{Exit, say};
-use crate::config::{Secret, Settings};
+use crate::config::Settings;
 use crate::feed::wire::{Ahead, AheadPage};
 use crate::key::AccountKey;
 use crate::upstream::remote::{RemoteServer, text, words};
@@ -32,9 +31,6 @@ pub(super) struct HandBackArgs {
     /// Say what would be handed back, and send nothing
     #[arg(long, requires = "from")]
     dry_run: bool,
-    /// File with a token that both servers, or proxies in front of them, require
-    #[arg(long, value_name = "FILE", requires = "from")]
-    token_file: Option<PathBuf>,
 }
 
 /// What became of what was handed back.
@@ -54,12 +50,7 @@ enum HandBackFate {
 
 /// Hands back. 0: all of it is at the primary; 1: something was refused, or is not at hand.
 pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) -> Result<(), Exit> {
-    let mut access = Access::of(&settings.replica);
-    if let Some(file) = &args.token_file {
-        let token = std::fs::read_to_string(file)
-            .map_err(|error| format!("cannot read the token in {}: {error}", file.display()))?;
-        access.token = Some(Secret::from(token.trim().to_owned()));
-    }
+    let access = Access::of_command(settings);
     let replica = RemoteServer::new(from, "--from", &access)?;
     let (mut after, mut last) = (String::new(), None);
     let mut back = None;

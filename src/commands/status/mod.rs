@@ -79,7 +79,7 @@ fn servers(settings: &Settings, urls: &[String]) -> Result<Vec<RemoteServer>, St
     if urls.is_empty() {
         return Ok(vec![LocalServer::of(settings)?.remote]);
     }
-    let access = Access::of(&settings.replica);
+    let access = Access::of_command(settings);
     urls.iter().map(|url| RemoteServer::new(url, "the command line", &access)).collect()
 }
 
