@@ -20,6 +20,7 @@ mod error;
 mod file_mode;
 mod given;
 mod layer;
+mod listen;
 mod load;
 mod nats_conf;
 mod networks;
@@ -38,12 +39,13 @@ mod yaml;
 
 pub use error::ConfigError;
 pub use file_mode::FileMode;
+pub use listen::ListenAddress;
 pub use load::Overrides;
 pub use nats_conf::{NatsConf, SyntaxError};
 pub use secret::Secret;
 pub use settings::{
-    Audit, AuditFailure, ClientAuth, Http, HttpLimits, HttpTls, Log, LogFormat, LogLevel, Nats, PackResponder, Replica,
-    ReplicaMode, ReplicaWrites, ResolverMode, Settings, Store, Tls,
+    Admin, Audit, AuditFailure, ClientAuth, Http, HttpLimits, HttpTls, Log, LogFormat, LogLevel, Nats, PackResponder,
+    Replica, ReplicaMode, ReplicaWrites, ResolverMode, Settings, Store, Tls,
 };
 pub use token_source::{SystemAccount, TokenSource};
 pub(crate) use units::parse_seconds;

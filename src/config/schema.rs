@@ -4,8 +4,8 @@
 
 use Reading::{Level, Millis, Pack, Same, Verify};
 use SettingKind::{
-    Bool, Choice, Duration, FileMode, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl, PrimaryUrls, Secret,
-    Size, Subject, Text,
+    Bool, Choice, Duration, FileMode, Host, Int, ListenAddress, ListenAddresses, Name, NatsServers, Networks, Origins,
+    PrimaryUrl, PrimaryUrls, Secret, Size, Subject, Text,
 };
 
 /// The type of a key's value.
@@ -19,6 +19,10 @@ pub(super) enum SettingKind {
     Secret,
     /// A name or address to listen on; an empty one is every IPv4 interface.
     Host,
+    /// TCP addresses with their ports to listen on.
+    ListenAddresses,
+    /// An address with its port to listen on, or a Unix socket.
+    ListenAddress,
     Bool,
     /// A whole number in these bounds.
     Int {
@@ -87,6 +91,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("strict", Bool, &[]),
     key("http.host", Host, &[]),
     key("http.port", Int { min: 0, max: 65535 }, &[]),
+    key("http.listen", ListenAddresses, &[]),
     key("http.read_timeout", Duration { min: 0 }, &[("http.readtimeout", Millis)]),
     key("http.write_timeout", Duration { min: 0 }, &[("http.writetimeout", Millis)]),
     key("http.workers", Int { min: 1, max: 512 }, &[]),
@@ -102,6 +107,11 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("http.tls.key", Text, &[("http.tls.key_file", Same)]),
     key("http.tls.root", Text, &[("http.tls.ca_file", Same)]),
     key("http.tls.client_auth", Choice(&["off", "optional", "required"]), &[("http.tls.verify", Verify)]),
+    key("admin.listen", ListenAddress, &[]),
+    key("admin.tls.cert", Text, &[("admin.tls.cert_file", Same)]),
+    key("admin.tls.key", Text, &[("admin.tls.key_file", Same)]),
+    key("admin.tls.root", Text, &[("admin.tls.ca_file", Same)]),
+    key("admin.tls.client_auth", Choice(&["off", "optional", "required"]), &[("admin.tls.verify", Verify)]),
     key("store.dir", Text, &[]),
     key("store.shard", Bool, &[]),
     key("store.state_dir", Text, &[]),
@@ -165,7 +175,6 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("nats.maxreconnects", FOR_EVER),
     ("cleanupinterval", NO_CLEANUP),
     ("store.cleanupinterval", NO_CLEANUP),
-    ("admin", "is reserved and has no effect in this version"),
 ];
 
 const FOR_EVER: &str = "has no effect: the server reconnects to NATS without limit";

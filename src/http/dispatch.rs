@@ -17,8 +17,8 @@ use super::reply::Rejection;
 use super::route::{Route, decoded};
 use super::writes::{self, WriteRoute};
 use super::{
-    Shared, Worker, account, activations, ahead, api, changes, client, digests, followers, held, help, history, keys,
-    mark, meant, miss, operator, pack, private, propagation, redirect, reply, request_id, status,
+    ListenerKind, Shared, Worker, account, activations, ahead, api, changes, client, digests, followers, held, help,
+    history, keys, mark, meant, miss, operator, pack, private, propagation, redirect, reply, request_id, status,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -30,7 +30,7 @@ type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse
 /// The hot path makes its answer here and now, so what the framework has to allocate and move for a request is small;
 /// everything else is a future in a box.
 pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Worker) -> Answered {
-    if let Some(key) = miss::hot_key(&request) {
+    if let Some(key) = miss::hot_key(&request).filter(|_| worker.listener.has_accounts()) {
         let timed = is_sample().then(Instant::now);
         if let Some(mut response) = account::get_hot(&request, worker, &key) {
             if let Some(cors) = &worker.shared.cors {
@@ -50,7 +50,9 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
         }
     }
     let in_flight = request.conn_data::<Rc<ConnectionPlace>>().map(ConnectionPlace::begin);
-    Either::Right(slow(request, payload, worker.shared.clone(), in_flight, Instant::now()).boxed_local())
+    Either::Right(
+        slow(request, payload, (worker.shared.clone(), worker.listener), in_flight, Instant::now()).boxed_local(),
+    )
 }
 
 /// Logs every request at the level DEBUG. Below it, this costs no more than a look at the level.
@@ -81,7 +83,7 @@ fn is_sample() -> bool {
 async fn slow(
     request: HttpRequest,
     payload: web::Payload,
-    shared: Arc<Shared>,
+    (shared, listener): (Arc<Shared>, ListenerKind),
     in_flight: Option<InFlight>,
     started: Instant,
 ) -> HttpResponse {
@@ -89,7 +91,8 @@ async fn slow(
     let route = Route::of(&path);
     let mut response = match private::rejected(&request, &route) {
         Some(response) => response,
-        None => answer(&request, payload, &shared, &route).await,
+        None if !listener.has(&request, &route) => reply::not_found(&request),
+        None => answer(&request, payload, &shared, listener, &route).await,
     };
     if let Some(cors) = &shared.cors {
         cors.describe(&request, response.headers_mut());
@@ -123,7 +126,13 @@ fn parting(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
     response
 }
 
-async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {
+async fn answer(
+    request: &HttpRequest,
+    payload: web::Payload,
+    shared: &Shared,
+    listener: ListenerKind,
+    route: &Route<'_>,
+) -> HttpResponse {
     if let Some(response) = shared.cors.as_ref().and_then(|cors| cors.preflight(request)) {
         return response;
     }
@@ -180,7 +189,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Pack => pack::get(request, shared).await,
         Route::Healthz => status::healthz(),
         Route::Livez => status::livez(),
-        Route::Readyz => status::readyz(request, shared),
+        Route::Readyz => status::readyz(request, shared, listener),
         Route::Metrics => status::metrics(request, shared),
         Route::Activations | Route::Server | Route::Slash | Route::Unknown => reply::not_found(request),
     }

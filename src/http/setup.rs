@@ -4,8 +4,8 @@ use super::Setup;
 use crate::config::Http;
 
 impl Setup {
-    /// As the settings say, but with as many connections at the same time as there is room for. `tls`: see [`Setup::tls`].
-    pub fn of(http: &Http, max_connections: usize, tls: Option<rustls::ServerConfig>) -> Self {
+    /// As the settings say, but with as many connections at the same time as there is room for.
+    pub fn of(http: &Http, max_connections: usize) -> Self {
         Self {
             workers: http.workers,
             read_timeout: http.read_timeout,
@@ -15,7 +15,6 @@ impl Setup {
             trusted_proxies: http.trusted_proxies.clone(),
             limits: http.limits.clone(),
             cors_origins: http.cors_origins.clone(),
-            tls,
         }
     }
 }

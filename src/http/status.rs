@@ -4,7 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::query::Params;
-use super::{Shared, reply};
+use super::{ListenerKind, Shared, reply};
 use crate::key::seed;
 use crate::node::Check;
 
@@ -19,12 +19,12 @@ pub(super) fn livez() -> HttpResponse {
 }
 
 /// Whether to send requests here. `?verbose` lists what was looked at.
-pub(super) fn readyz(request: &HttpRequest, shared: &Shared) -> HttpResponse {
+pub(super) fn readyz(request: &HttpRequest, shared: &Shared, listener: ListenerKind) -> HttpResponse {
     let checks = shared.node.checks();
     let ready = !checks.iter().any(Check::holds_up);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut text = String::new();
-    if Params::of(request).has("verbose") || !ready {
+    if listener.has_details() && (Params::of(request).has("verbose") || !ready) {
         for check in &checks {
             let mark = if check.ok { '+' } else { '-' };
             text.push_str(&format!("[{mark}] {}: {}\n", check.name, check.detail));

@@ -6,6 +6,7 @@
 mod build;
 mod error;
 mod import;
+mod inherited;
 mod listen;
 mod reload;
 mod role;
@@ -23,6 +24,7 @@ use crate::calendar;
 use crate::config::Settings;
 use crate::descriptors;
 use build::Built;
+use listen::Certificates;
 use reload::Live;
 use role::Role;
 
@@ -37,11 +39,12 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let hangups = stop::install(SignalKind::hangup())?;
 
     let Built { role, node, edge, system_jwt } = Built::of(&settings)?;
-    let tls = listen::https(&settings, &node)?;
-    let (server, port) = listen::listen(&settings, &node, tls.as_deref())?;
+    let certificates = Certificates::load(&settings, &node)?;
+    let (server, port) = listen::listen(&settings, &node, &certificates)?;
 
     let handle = server.handle();
-    tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), role: role.clone(), tls }));
+    let live = Live { settings: settings.clone(), node: node.clone(), role: role.clone(), certificates };
+    tokio::spawn(reload.at(hangups, live));
     let serving = tokio::spawn(server);
     tokio::spawn(node.clone().look_after_replicas());
     let mut directory = None;
@@ -59,6 +62,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
     }
+    listen::remove_sockets(&settings);
     tracing::info!("http stopped");
     if let Some(mut directory) = directory {
         directory.finish(settings.http.shutdown_grace).await;

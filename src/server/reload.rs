@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::signal::unix::Signal;
 
 use super::error::StartError;
+use super::listen::Certificates;
 use super::role::Role;
 use super::trust;
 use crate::config::{Overrides, Settings, TokenSource};
@@ -21,7 +22,6 @@ use crate::gate::Trust;
 use crate::jwt::OperatorJwt;
 use crate::logging::Logging;
 use crate::node::{Node, OperatorFile};
-use crate::tls::ServerTls;
 use crate::upstream::Access;
 
 /// What it takes to load the settings again.
@@ -38,8 +38,7 @@ pub(crate) struct Live {
     pub(crate) settings: Settings,
     pub(crate) node: Arc<Node>,
     pub(crate) role: Role,
-    /// If HTTPS is served.
-    pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) certificates: Certificates,
 }
 
 impl Reload {
@@ -127,11 +126,16 @@ impl Reload {
 impl Live {
     /// Certificate, key, and who the clients are. HTTPS itself comes and goes with the listening socket.
     fn https(&mut self, new: &Settings) {
-        if let Some(tls) = &self.tls
-            && new.http.tls.is_on()
-        {
-            tls.reload(&new.http.tls);
-            self.settings.http.tls = new.http.tls.clone();
+        for (tls, new, old) in [
+            (&self.certificates.main, &new.http.tls, &mut self.settings.http.tls),
+            (&self.certificates.admin, &new.admin.tls, &mut self.settings.admin.tls),
+        ] {
+            if let Some(tls) = tls
+                && new.is_on()
+            {
+                tls.reload(new);
+                *old = new.clone();
+            }
         }
     }
 

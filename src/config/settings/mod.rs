@@ -1,5 +1,6 @@
 //! The settings of the server: every value is chosen, checked and parsed. Each section has a file of its own.
 
+mod admin;
 mod audit;
 mod http;
 mod log;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use admin::Admin;
 pub use audit::{Audit, AuditFailure};
 pub use http::{ClientAuth, Http, HttpLimits, HttpTls};
 pub use log::{Log, LogFormat, LogLevel};
@@ -40,6 +42,8 @@ pub struct Settings {
     pub strict: bool,
     /// The HTTP edge.
     pub http: Http,
+    /// The listener for operators.
+    pub admin: Admin,
     /// Where tokens are kept.
     pub store: Store,
     /// The connection to the nats-servers.
