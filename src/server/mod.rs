@@ -7,6 +7,7 @@ mod build;
 mod error;
 mod import;
 mod listen;
+mod notify;
 mod reload;
 mod role;
 mod stop;
@@ -36,10 +37,12 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let mut signals = stop::Signals::install()?;
     let hangups = stop::install(SignalKind::hangup())?;
 
+    notify::status("opening the store");
     let Built { role, node, edge, system_jwt } = Built::of(&settings)?;
     let tls = listen::https(&settings, &node)?;
     let (server, port) = listen::listen(&settings, &node, tls.as_deref())?;
 
+    notify::status(&format!("listening on port {port}, starting"));
     let handle = server.handle();
     tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), role: role.clone(), tls }));
     let serving = tokio::spawn(server);
@@ -50,6 +53,8 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         begun = role.begin(&settings, &node, edge, system_jwt, port) => {
             directory = begun?;
             tracing::info!("nats-account-server is running");
+            notify::ready();
+            tokio::spawn(notify::watch(node.clone(), role.clone()));
             signals.wait().await;
         }
         () = signals.wait() => {}

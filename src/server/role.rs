@@ -11,7 +11,7 @@ use crate::nats::Edge;
 use crate::node::{Node, NodeParts};
 use crate::primary::{self, Directory, Primary};
 use crate::replica::{self, BeginError, Replica};
-use crate::store::journal;
+use crate::store::{JournalReader, journal};
 
 /// The role of this server.
 #[derive(Debug, Clone)]
@@ -71,6 +71,14 @@ impl Role {
             Self::Replica(replica) => {
                 begin_replica(settings, node, replica, edge, system_jwt, port).await.map(|()| None)
             }
+        }
+    }
+
+    /// What the store answers.
+    pub(super) fn journal(&self) -> &JournalReader {
+        match self {
+            Self::Primary(primary) => primary.journal(),
+            Self::Replica(replica) => replica.journal(),
         }
     }
 

@@ -129,13 +129,15 @@ pub(super) enum Request {
     Prune(i64),
     /// Asks for the sum of the accounts that are served at this time, unix seconds.
     PackHash(i64, oneshot::Sender<Result<[u8; 32], StoreError>>),
+    /// Asks for a sign of life.
+    Ping(oneshot::Sender<()>),
     Close,
 }
 
 impl Request {
     /// Whether it only reads what is committed.
     pub(super) const fn is_question(&self) -> bool {
-        matches!(self, Self::PackHash(..))
+        matches!(self, Self::PackHash(..) | Self::Ping(_))
     }
 
     /// Answers the callers that wait for the commit. `next` gives the outcome of each write, in order.

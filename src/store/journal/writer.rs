@@ -170,9 +170,11 @@ impl Writer {
 
     /// Answers a question, with everything that was committed before.
     fn answer(&self, question: Request) {
-        if let Request::PackHash(now, reply) = question {
-            // The caller may have gone.
-            let _ = reply.send(self.pack_hash(now));
+        // The caller may have gone.
+        match question {
+            Request::PackHash(now, reply) => drop(reply.send(self.pack_hash(now))),
+            Request::Ping(reply) => drop(reply.send(())),
+            _ => {}
         }
     }
 
@@ -277,7 +279,7 @@ impl Writer {
                     wrote = true;
                 }
                 Request::Prune(before) => wrote |= transaction.prune(*before)?,
-                Request::PackHash(..) | Request::Close => {}
+                Request::PackHash(..) | Request::Ping(_) | Request::Close => {}
             }
         }
         let size = self.tail.shorten(&mut transaction)?;
