@@ -4,7 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compose;
+mod image;
+mod process;
 mod systemd;
+mod yaml;
 
 use std::path::{Path, PathBuf};
 
