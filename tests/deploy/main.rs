@@ -4,8 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod compose;
+mod dashboard;
 mod image;
+mod names;
 mod process;
 mod systemd;
 mod yaml;
