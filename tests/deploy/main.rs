@@ -8,6 +8,7 @@ mod alerts;
 mod compose;
 mod dashboard;
 mod image;
+mod monitoring;
 mod names;
 mod process;
 mod systemd;
