@@ -74,11 +74,11 @@ fn describe(node: &Node, role: &Role) -> String {
     let ready = if checks.iter().any(Check::holds_up) { "not ready" } else { "ready" };
     let name = if node.is_writable() { "primary" } else { "replica" };
     let journal = role.journal();
-    let mut text = format!("{name} {ready}, {} accounts, serial {}", journal.count(), journal.head().serial);
+    let mut text = format!("{name}, {ready}; accounts: {}; serial: {}", journal.count(), journal.head().serial);
     let replicas = node.replicas().counts(clock::uptime_millis());
     let known = replicas.in_sync + replicas.behind + replicas.silent;
     if known > 0 {
-        text.push_str(&format!(", {} of {known} replicas in sync", replicas.in_sync));
+        text.push_str(&format!("; replicas in sync: {} of {known}", replicas.in_sync));
     }
     for Check { name, detail, .. } in checks.iter().filter(|check| !check.ok) {
         text.push_str(&format!("; {name}: {detail}"));

@@ -114,10 +114,10 @@ async fn the_units_run_and_systemd_hears_of_start_reload_life_and_stop() {
     let (opened, _) = manager.hears(past, "STATUS=opening the store").await;
     let (listening, _) = manager.hears(opened, "STATUS=listening on port").await;
     let (ready, _) = manager.hears(listening, "READY=1").await;
-    let (_, status) = manager.hears(ready, "STATUS=primary ready, 0 accounts").await;
+    let (_, status) = manager.hears(ready, "STATUS=primary, ready; accounts: 0; serial: ").await;
     assert!(status.starts_with("WATCHDOG=1\n") && status.contains("; nats: not connected"), "{status}");
     server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
-    let (told, _) = manager.hears(ready, "STATUS=primary ready, 1 accounts").await;
+    let (told, _) = manager.hears(ready, "STATUS=primary, ready; accounts: 1; serial: ").await;
     for _ in 0..3 {
         let past = manager.count();
         let (_, message) = manager.hears(past, "WATCHDOG=1").await;
