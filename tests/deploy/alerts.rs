@@ -36,6 +36,11 @@ fn alerts() -> Vec<Alert> {
     items(&rules["groups"]).iter().flat_map(|group| items(&group["rules"])).map(alert).collect()
 }
 
+/// The expressions of all alerts, with their names.
+pub(crate) fn expressions() -> Vec<(String, String)> {
+    alerts().into_iter().map(|alert| (alert.name, alert.expr)).collect()
+}
+
 /// The anchors of a page's headings, as forges make them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());

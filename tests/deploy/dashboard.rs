@@ -35,11 +35,6 @@ pub(crate) fn titled_queries() -> Vec<(String, String)> {
     panels(&dashboard).into_iter().flat_map(of).collect()
 }
 
-/// All queries.
-pub(crate) fn queries() -> Vec<String> {
-    titled_queries().into_iter().map(|(_, query)| query).collect()
-}
-
 /// The variables in a query: `$name` and `${name}`.
 fn variables(text: &str) -> Vec<String> {
     let word = |rest: &str| {

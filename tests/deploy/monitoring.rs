@@ -22,6 +22,17 @@ const WINDOW: &str = "5s";
 const YEAR: i64 = 365 * 86_400;
 const PREFIX: &str = "NatsAccountServer";
 
+/// Alerts that a busy machine causes with such short windows, and those of the disk on which the tests run.
+const OF_THE_MACHINE: [&str; 7] = [
+    "AnnouncementsPending",
+    "AnswersSlow",
+    "DiskFull",
+    "DiskNearlyFull",
+    "FolderBehind",
+    "ReplicasBehind",
+    "RevocationsSlow",
+];
+
 struct Prometheus {
     http: Http,
     _process: Process,
@@ -75,7 +86,7 @@ impl Prometheus {
         firing.map(name).collect()
     }
 
-    /// Waits until exactly these alerts fire.
+    /// Waits until exactly these alerts fire, whatever the machine is.
     async fn fires_exactly(&self, wanted: &[&str]) {
         let wanted: BTreeSet<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
         let mut fires = BTreeSet::new();
@@ -84,6 +95,7 @@ impl Prometheus {
             assert!(started.elapsed() < Duration::from_secs(20), "{fires:?} fire, not {wanted:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
             fires = self.firing().await;
+            fires.retain(|name| !OF_THE_MACHINE.contains(&&**name));
         }
     }
 
@@ -172,7 +184,13 @@ async fn every_panel_has_data_and_the_right_alerts_fire() {
     panels_have_data(&prometheus).await;
 
     // A nats-server that no longer answers, and a user whose revocation it does not get.
+    ended.store(true, Ordering::Relaxed);
+    let operator = traffic.await.unwrap();
+    let revoking = Account::new();
+    primary.http.post(&revoking.path(), operator.account(&revoking, 10)).await.expect(200);
     second.signal("STOP");
+    let revocation = operator.sign(&revoking.with_revocation(now() - 5, &revoking.user()));
+    primary.http.post(&revoking.path(), revocation).await.expect(200);
     prometheus.fires(&["NatsServerSilent", "RevocationsOverdue"]).await;
     let silent =
         prometheus.query("ALERTS{alertname=\"NatsAccountServerNatsServerSilent\",alertstate=\"firing\"}").await;
@@ -180,8 +198,6 @@ async fn every_panel_has_data_and_the_right_alerts_fire() {
         (&silent[0]["metric"]["region"], &silent[0]["metric"]["instance"]),
         (&json!("local"), &json!(addresses[0]))
     );
-    ended.store(true, Ordering::Relaxed);
-    traffic.await.unwrap();
 
     // A primary that is gone.
     primary.kill();
