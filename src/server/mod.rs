@@ -8,6 +8,7 @@ mod error;
 mod import;
 mod inherited;
 mod listen;
+mod notify;
 mod reload;
 mod role;
 mod stop;
@@ -38,21 +39,26 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let mut signals = stop::Signals::install()?;
     let hangups = stop::install(SignalKind::hangup())?;
 
+    notify::status("opening the store");
     let Built { role, node, edge, system_jwt } = Built::of(&settings)?;
     let certificates = Certificates::load(&settings, &node)?;
     let (server, port) = listen::listen(&settings, &node, &certificates)?;
 
+    notify::status(&format!("listening on port {port}, starting"));
     let handle = server.handle();
     let live = Live { settings: settings.clone(), node: node.clone(), role: role.clone(), certificates };
     tokio::spawn(reload.at(hangups, live));
     let serving = tokio::spawn(server);
     tokio::spawn(node.clone().look_after_replicas());
+    tokio::spawn(node.clone().look_after_metrics());
     let mut directory = None;
     // The role may take long to begin. A signal stops this server nevertheless.
     tokio::select! {
         begun = role.begin(&settings, &node, edge, system_jwt, port) => {
             directory = begun?;
             tracing::info!("nats-account-server is running");
+            notify::ready();
+            tokio::spawn(notify::watch(node.clone(), role.clone()));
             signals.wait().await;
         }
         () = signals.wait() => {}

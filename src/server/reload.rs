@@ -15,6 +15,7 @@ use tokio::signal::unix::Signal;
 
 use super::error::StartError;
 use super::listen::Certificates;
+use super::notify;
 use super::role::Role;
 use super::trust;
 use crate::config::{Overrides, Settings, TokenSource};
@@ -60,6 +61,7 @@ impl Reload {
             let read = tokio::task::spawn_blocking(move || {
                 let new = if is_hangup {
                     tracing::info!("received sig-hup, reloading the settings");
+                    notify::reloading();
                     reload.reload(&mut live)
                 } else {
                     Some(live.settings.clone())
@@ -77,6 +79,9 @@ impl Reload {
             live = back;
             if let Some(operator) = operator {
                 live.change_operator(operator).await;
+            }
+            if is_hangup {
+                notify::ready();
             }
             if let Some(new) = new.filter(|_| is_hangup) {
                 for key in differences(&live.settings, &new) {

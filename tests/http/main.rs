@@ -12,3 +12,4 @@ mod document;
 mod http_contract;
 mod letter;
 mod listeners;
+mod metrics;
