@@ -10,10 +10,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{Exit, readable_journal_of, say};
 use crate::backup::{self, Verified, incomplete};
 use crate::calendar;
+use crate::clock;
 use crate::config::Settings;
 use crate::folder::{self, FolderError, beside};
 use crate::logging::Bar;
 use crate::store::StoreError;
+use crate::store::journal::note_backup;
 
 const AFTER_HELP: &str = "\
 The copy has everything that was acknowledged before it began. It gets its name
@@ -46,6 +48,9 @@ pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<(), Exit> {
     }
     refuse_to_overwrite(file, args.overwrite)?;
     made.finish(file).map_err(|error| format!("cannot back up: {error}"))?;
+    if let Err(error) = note_backup(&journal, clock::unix_seconds()) {
+        tracing::warn!("last_backup_timestamp_seconds of the server does not show this backup: {error}");
+    }
     say(&format!("backed up {} to {}: {}", journal.display(), file.display(), describe(&verified)));
     Ok(())
 }

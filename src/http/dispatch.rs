@@ -10,10 +10,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
+use super::account::Found;
 use super::api::ApiRoute;
 use super::places::{ConnectionPlace, ConnectionPlaces, InFlight};
 use super::rejections::MAX_METHOD;
-use super::reply::Rejection;
+use super::reply::{Rejection, Shed};
 use super::route::{Route, decoded};
 use super::writes::{self, WriteRoute};
 use super::{
@@ -21,6 +22,7 @@ use super::{
     mark, meant, miss, operator, pack, private, propagation, redirect, reply, request_id, status,
 };
 use crate::excerpt::{excerpt, excerpt_of};
+use crate::metrics::HttpMetrics;
 
 /// An answer that is there at once, or one that has to be waited for.
 type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse>>;
@@ -32,13 +34,16 @@ type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse
 pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Worker) -> Answered {
     if let Some(key) = miss::hot_key(&request) {
         let timed = is_sample().then(Instant::now);
-        if let Some(mut response) = account::get_hot(&request, worker, &key) {
+        if let Some((mut response, is_hit)) = account::get_hot(&request, worker, &key) {
             if let Some(cors) = &worker.shared.cors {
                 cors.describe(&request, response.headers_mut());
             }
-            if let Some(started) = timed {
-                worker.shared.node.metrics().get_duration.observe(started.elapsed().as_secs_f64());
+            let http = &worker.shared.node.metrics().http;
+            let seconds = timed.map(|started| started.elapsed().as_secs_f64());
+            if let Some(seconds) = seconds {
+                http.get_duration.observe(seconds);
             }
+            (if is_hit { &http.hit } else { &http.miss }).note(seconds);
             if failed(&response) {
                 request_id::echo(&request, response.headers_mut(), true);
             } else {
@@ -103,11 +108,36 @@ async fn slow(
     if let Some(why) = why {
         shared.rejections.request(&request, &shared, label, response.status(), &why);
     }
-    let metrics = shared.node.metrics();
-    metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
-    metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
+    count(&request, &route, &mut response, &shared.node.metrics().http, started.elapsed().as_secs_f64());
     log(&request, &shared, response.status());
     held::until_sent(parting(response, &shared), in_flight)
+}
+
+/// Counts an answer that took the long way.
+fn count(request: &HttpRequest, route: &Route<'_>, response: &mut HttpResponse, http: &HttpMetrics, seconds: f64) {
+    let (method, label) = (method(request.method()), route.label());
+    http.requests.inc([method, label, response.status().as_str()]);
+    http.duration.of([method, label]).observe(seconds);
+    let found = response.extensions_mut().remove::<Found>();
+    if matches!(route, Route::Account(_)) && *request.method() == Method::GET {
+        let outcome = if found == Some(Found::Hit) { &http.hit } else { http.waited(found == Some(Found::Stale)) };
+        outcome.note(Some(seconds));
+    }
+    if let Some(Shed(kind)) = response.extensions_mut().remove::<Shed>() {
+        http.shed.inc([kind]);
+    }
+}
+
+/// The label of a method. A client can invent others.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 fn failed(response: &HttpResponse) -> bool {

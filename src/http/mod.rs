@@ -145,6 +145,7 @@ struct Worker {
 /// Serves on listeners until it is stopped.
 pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std::io::Result<Server> {
     let connections = (setup.max_connections / setup.workers).max(1);
+    node.metrics().http.connections_limit.set((connections * setup.workers).try_into().unwrap_or(i64::MAX));
     let (workers, read_timeout) = (setup.workers, setup.read_timeout);
     let shared = Arc::new(Shared {
         bodies: Bodies::new(node.metrics().clone()),

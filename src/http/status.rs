@@ -41,7 +41,7 @@ pub(super) fn readyz(request: &HttpRequest, shared: &Shared) -> HttpResponse {
 pub(super) fn metrics(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     shared.node.measure();
     let sending = i64::try_from(shared.scarce.sending.used()).unwrap_or(i64::MAX);
-    shared.node.metrics().sending_bytes.set(sending);
+    shared.node.metrics().http.sending_bytes.set(sending);
     match shared.node.metrics().render() {
         Ok(text) => HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))

@@ -44,6 +44,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), role: role.clone(), tls }));
     let serving = tokio::spawn(server);
     tokio::spawn(node.clone().look_after_replicas());
+    tokio::spawn(node.clone().look_after_metrics());
     let mut directory = None;
     // The role may take long to begin. A signal stops this server nevertheless.
     tokio::select! {

@@ -29,7 +29,9 @@ impl Role {
             let mut setup = primary::Setup::of(settings);
             setup.audit = Some((settings.audit.clone(), metrics.clone()));
             tracing::info!("creating {}", setup.source);
-            return Ok(Self::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
+            let primary = Primary::open(&setup, gate.clone())?;
+            primary.measured_by(metrics.writes.commit.clone());
+            return Ok(Self::Primary(Arc::new(primary)));
         }
         let setup = replica::Setup::of(settings);
         let replica =

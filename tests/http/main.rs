@@ -11,3 +11,4 @@ mod connections;
 mod document;
 mod http_contract;
 mod letter;
+mod metrics;
