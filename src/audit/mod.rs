@@ -139,7 +139,7 @@ impl AuditLog {
         let state = AuditState {
             seq: last.seq,
             hash: last.hash,
-            is_broken: self.shared.metrics.audit_broken.get() > 0,
+            is_broken: self.shared.metrics.audit.broken.get() > 0,
             failing: progress.failure,
         };
         Ok((tail, state))

@@ -83,7 +83,7 @@ impl Shared {
 
     pub(super) fn rejected(&self, rejected: Rejected) {
         if !self.queue.lock().push(rejected, Instant::now()) {
-            self.metrics.audit_lost.inc();
+            self.metrics.audit.lost.inc();
         }
         self.wake();
     }

@@ -21,7 +21,6 @@ use super::shared::Shared;
 use crate::calendar::utc_time;
 use crate::clock;
 use crate::folder::sync_folder;
-use crate::metrics::gauge;
 use crate::throttle::Throttle;
 
 /// Committed changes in one group, and rejected attempts.
@@ -206,11 +205,11 @@ impl Writer {
     fn wrote(&mut self, lines: &Lines, counts: [usize; 3], lost: u64) {
         let metrics = &self.shared.metrics;
         for (outcome, count) in ["note", "committed", "rejected"].into_iter().zip(counts) {
-            metrics.audit_lines.with_label_values(&[outcome]).inc_by(count as u64);
+            metrics.audit.lines.of([outcome]).inc_by(count as u64);
         }
-        metrics.audit_head_seq.set(gauge(lines.last.seq));
-        metrics.audit_last_write.set(clock::unix_seconds());
-        metrics.audit_failing.set(0);
+        metrics.audit.head_seq.count(Some(lines.last.seq));
+        metrics.audit.last_write.show(Some(clock::unix_seconds()));
+        metrics.audit.failing.set(0);
         self.shared.queue.lock().written(counts[2], lost);
         if self.failing.take().is_some() {
             tracing::info!("the audit log {} can be written again", self.path.display());
@@ -268,7 +267,7 @@ impl Writer {
     }
 
     fn tell_broken(&self, why: &str) {
-        self.shared.metrics.audit_broken.inc();
+        self.shared.metrics.audit.broken.inc();
         tracing::error!(
             "the audit log {} is not as this server wrote it: {why}. A new chain begins after line {}; find out who changed \
              the file",
@@ -279,8 +278,8 @@ impl Writer {
 
     fn fail(&mut self, why: &str) {
         self.failing.get_or_insert_with(|| (clock::unix_millis(), why.to_owned()));
-        self.shared.metrics.audit_failures.inc();
-        self.shared.metrics.audit_failing.set(1);
+        self.shared.metrics.audit.failures.inc();
+        self.shared.metrics.audit.failing.set(1);
         self.shared.failed(&why.into());
         if let Some(held_back) = self.complaints.turn(Instant::now()) {
             tracing::error!("cannot write the audit log {}: {why}{held_back}", self.path.display());

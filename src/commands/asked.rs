@@ -25,12 +25,26 @@ pub(super) const NOTHING_TO_READ: &str =
 
 /// The server to ask: the one of `--url`, or else the one that runs on the folder of the settings, or at their address.
 /// `None`: the folder itself is to be read, because that is wanted (`offline`), or because no server runs on it.
-pub(super) fn server(settings: &Settings, url: Option<&str>, offline: bool) -> Result<Option<RemoteServer>, String> {
+pub(super) fn server(settings: &Settings, url: Option<&str>, offline: bool) -> Result<Option<AskedListeners>, String> {
     match url {
-        Some(url) => RemoteServer::new(url, "--url", &Access::of_command(settings)).map(Some),
+        Some(url) => {
+            let accounts = RemoteServer::new(url, "--url", &Access::of_command(settings))?;
+            Ok(Some(AskedListeners { api: accounts.clone(), accounts }))
+        }
         None if offline || is_idle(settings) => Ok(None),
-        None => Ok(Some(LocalServer::of(settings)?.remote)),
+        None => {
+            let accounts = LocalServer::of(settings)?.remote;
+            Ok(Some(AskedListeners { accounts, api: LocalServer::of_api(settings)?.remote }))
+        }
     }
+}
+
+/// A server, which may have its API on a listener of its own.
+pub(super) struct AskedListeners {
+    /// Where it serves accounts.
+    pub(super) accounts: RemoteServer,
+    /// Where its API is.
+    pub(super) api: RemoteServer,
 }
 
 /// Whether there is a folder, and no server runs on it.

@@ -3,25 +3,33 @@
 //! The state is the journal: every account, deletion and activation, the operator's JWT, and the history. The folder of
 //! tokens follows from it. A mirror that is in sync has the same.
 
+mod keep;
+
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Exit, readable_journal_of, say};
 use crate::backup::{self, Verified, incomplete};
 use crate::calendar;
+use crate::clock;
 use crate::config::Settings;
 use crate::folder::{self, FolderError, beside};
 use crate::logging::Bar;
 use crate::store::StoreError;
+use crate::store::journal::note_backup;
 
 const AFTER_HELP: &str = "\
 The copy has everything that was acknowledged before it began. It gets its name
 after it was verified, page by page and change by change. `restore` puts it
 back. The folder may be that of a primary, or of a mirror that is in sync.
 
-Example:
-  nats-account-server backup -dir /var/lib/nas /backup/accounts.backup";
+Examples:
+  nats-account-server backup -dir /var/lib/nas /backup/accounts.backup
+
+  Each night, and keep two weeks:
+    nats-account-server backup -dir /var/lib/nas --keep 14 /backup";
 
 /// What `backup` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,22 +38,41 @@ pub struct BackupArgs {
     /// Replace an existing file
     #[arg(long)]
     overwrite: bool,
-    /// File to write
+    /// Write to a file with the time in its name in the folder FILE, and then remove all but the newest N of these files
+    #[arg(long, value_name = "N", conflicts_with = "overwrite")]
+    keep: Option<NonZeroUsize>,
+    /// File to write; with --keep, an existing folder
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
 /// Copies and verifies. 0: the file is there, whole.
 pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<(), Exit> {
-    let (journal, file) = (readable_journal_of(settings)?, &args.file);
-    refuse_to_overwrite(file, args.overwrite)?;
+    let journal = readable_journal_of(settings)?;
+    let Some(keep) = args.keep else { return back_up(&journal, &args.file, args.overwrite) };
+    if !args.file.is_dir() {
+        return Err(format!("{} is no folder: --keep needs one that exists", args.file.display()).into());
+    }
+    let file = args.file.join(keep::file_name(clock::unix_seconds()));
+    back_up(&journal, &file, false)?;
+    let removed = keep::remove_older(&file, keep)
+        .map_err(|error| format!("the backup was made, but older ones cannot be removed: {error}"))?;
+    removed.iter().for_each(|old| say(&format!("removed {}", old.display())));
+    Ok(())
+}
+
+fn back_up(journal: &Path, file: &Path, overwrite: bool) -> Result<(), Exit> {
+    refuse_to_overwrite(file, overwrite)?;
     let made = Unfinished::beside(file);
-    let verified = make(&journal, &made.0).map_err(|error| format!("cannot back up: {error}"))?;
+    let verified = make(journal, &made.0).map_err(|error| format!("cannot back up: {error}"))?;
     if let Some(why) = verified.lacks {
         return Err(format!("cannot back up {}: {}", journal.display(), incomplete(&why)).into());
     }
-    refuse_to_overwrite(file, args.overwrite)?;
+    refuse_to_overwrite(file, overwrite)?;
     made.finish(file).map_err(|error| format!("cannot back up: {error}"))?;
+    if let Err(error) = note_backup(journal, clock::unix_seconds()) {
+        tracing::warn!("last_backup_timestamp_seconds of the server does not show this backup: {error}");
+    }
     say(&format!("backed up {} to {}: {}", journal.display(), file.display(), describe(&verified)));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::config::{Http, Settings};
+use crate::config::{Http, HttpTls, ListenAddress, Settings};
 use crate::tls;
 use crate::upstream::remote::RemoteServer;
 use crate::upstream::{self, Access};
@@ -21,19 +21,35 @@ impl LocalServer {
     /// The server at the address of the settings, to which a command shows `token`: what a replica shows to its primary is for
     /// another server. The error says why it has none, or which TLS file cannot be used.
     pub(super) fn of(settings: &Settings) -> Result<Self, String> {
-        let url = url(&settings.http)?;
-        let client = if settings.http.tls.is_on() {
-            let tls =
-                tls::client_of_own(&settings.http.tls, &settings.replica.tls).map_err(|error| error.to_string())?;
+        let address = settings.http.addresses().into_iter().next();
+        let address = address.ok_or_else(|| "http.listen is empty: give the server's URL".to_owned())?;
+        Self::at(&address, &settings.http.tls, settings)
+    }
+
+    /// The same, where its API is.
+    pub(super) fn of_api(settings: &Settings) -> Result<Self, String> {
+        match &settings.admin.listen {
+            Some(address) => Self::at(address, &settings.admin.tls, settings),
+            None => Self::of(settings),
+        }
+    }
+
+    fn at(address: &ListenAddress, tls: &HttpTls, settings: &Settings) -> Result<Self, String> {
+        let url = url(address, tls)?;
+        let headers = upstream::bearer(settings.token.as_ref())?;
+        let client = || {
             reqwest::Client::builder()
+                .default_headers(headers.clone())
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(CONNECT)
                 .http1_only()
-                .default_headers(upstream::bearer(settings.token.as_ref())?)
-                .tls_backend_preconfigured(tls)
-                .build()
-                .map_err(|error| format!("cannot speak HTTPS: {error}"))?
+        };
+        let client = if tls.is_on() {
+            let tls = tls::client_of_own(tls, &settings.replica.tls).map_err(|error| error.to_string())?;
+            client().tls_backend_preconfigured(tls).build().map_err(|error| format!("cannot speak HTTPS: {error}"))?
+        } else if let ListenAddress::Unix(path) = address {
+            client().unix_socket(path.as_path()).build().map_err(|error| format!("cannot use {address}: {error}"))?
         } else {
             let access = Access { token: settings.token.clone(), ..Access::default() };
             upstream::client(&access).map_err(|error| error.to_string())?
@@ -42,22 +58,31 @@ impl LocalServer {
     }
 }
 
-/// Where a server with these settings listens. One that listens on every interface is reached by the loopback.
-pub(super) fn url(http: &Http) -> Result<String, String> {
-    if http.port == 0 {
-        return Err("http.port is 0, so the system chose the port: give the server's URL".to_owned());
+/// Where a server with these settings listens, as `init` shows it.
+pub(super) fn url_of(http: &Http) -> Result<String, String> {
+    url(&ListenAddress::tcp(&http.host, http.port), &http.tls)
+}
+
+/// The URL of a server that listens there. One that listens on every interface is reached by the loopback.
+fn url(address: &ListenAddress, tls: &HttpTls) -> Result<String, String> {
+    let scheme = if tls.is_on() { "https" } else { "http" };
+    match address {
+        ListenAddress::Tcp { port: 0, .. } => {
+            Err("the port is 0, so the system chose it: give the server's URL".to_owned())
+        }
+        ListenAddress::Tcp { host, port } => {
+            let host = match host.parse() {
+                Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+                Ok(IpAddr::V6(address)) if address.is_unspecified() => Ipv6Addr::LOCALHOST.to_string(),
+                // An empty one is every interface.
+                Err(_) if host.is_empty() => Ipv4Addr::LOCALHOST.to_string(),
+                _ => host.clone(),
+            };
+            Ok(format!("{scheme}://{}", ListenAddress::tcp(&host, *port)))
+        }
+        // The client connects to the socket, whatever the name is.
+        ListenAddress::Unix(_) => Ok("http://localhost".to_owned()),
     }
-    let host = match http.host.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V4(address)) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
-        Ok(IpAddr::V6(address)) if address.is_unspecified() => format!("[{}]", Ipv6Addr::LOCALHOST),
-        Ok(IpAddr::V6(address)) => format!("[{address}]"),
-        Ok(IpAddr::V4(address)) => address.to_string(),
-        // An empty one is every interface.
-        Err(_) if http.host.is_empty() => Ipv4Addr::LOCALHOST.to_string(),
-        Err(_) => http.host.clone(),
-    };
-    let scheme = if http.tls.is_on() { "https" } else { "http" };
-    Ok(format!("{scheme}://{host}:{}", http.port))
 }
 
 #[cfg(test)]
@@ -75,9 +100,9 @@ mod tests {
             ("fd00::7", "http://[fd00::7]:9090"),
             ("10.1.2.3", "http://10.1.2.3:9090"),
         ] {
-            let http = Http { host: host.to_owned(), ..Http::default() };
-            assert_eq!(url(&http).as_deref(), Ok(expected), "{host}");
+            let address = ListenAddress::tcp(host, 9090);
+            assert_eq!(url(&address, &HttpTls::default()).as_deref(), Ok(expected), "{host}");
         }
-        assert!(url(&Http { port: 0, ..Http::default() }).is_err());
+        assert!(url(&ListenAddress::tcp("localhost", 0), &HttpTls::default()).is_err());
     }
 }

@@ -1,17 +1,21 @@
 //! Checks that need all settings together.
 
 use super::error::ConfigError;
+use super::listen::ListenAddress;
 use super::settings::{
-    Audit, AuditFailure, ClientAuth, Http, HttpTls, PackResponder, ReplicaMode, ResolverMode, Settings, Tls,
+    Admin, Audit, AuditFailure, ClientAuth, Http, HttpTls, PackResponder, ReplicaMode, ResolverMode, Settings, Tls,
 };
 use super::urls;
 
 /// Refuses settings that contradict each other.
 pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     together("http.tls", &settings.http.tls.files())?;
+    together("admin.tls", &settings.admin.tls.files())?;
     together("nats.tls", &settings.nats.tls)?;
     together("replica.tls", &settings.replica.tls)?;
-    client_auth(&settings.http.tls)?;
+    client_auth("http.tls", &settings.http.tls)?;
+    client_auth("admin.tls", &settings.admin.tls)?;
+    admin(&settings.admin, warnings)?;
     trusted_proxies(&settings.http, warnings);
     certificates(settings, warnings);
     towards_primary(settings, warnings)?;
@@ -71,6 +75,7 @@ pub(super) fn tls_sections(settings: &Settings, sections: &[(String, String)]) -
     for (section, origin) in sections {
         let (is_empty, needed) = match section.as_str() {
             "http.tls" => (!settings.http.tls.is_on(), "cert and key, without which this server speaks plain HTTP,"),
+            "admin.tls" => (!settings.admin.tls.is_on(), "cert and key, without which admin.listen speaks plain HTTP,"),
             "nats.tls" => (settings.nats.tls.is_empty(), "root, or cert and key,"),
             "replica.tls" => (settings.replica.tls.is_empty(), "root, or cert and key,"),
             _ => continue,
@@ -81,30 +86,46 @@ pub(super) fn tls_sections(settings: &Settings, sections: &[(String, String)]) -
             )));
         }
     }
-    if settings.http.tls.root.is_some() && !settings.http.tls.is_on() {
-        return Err(ConfigError::Conflict(
-            "http.tls.root is set, but http.tls.cert and http.tls.key are not: this server would speak plain HTTP"
-                .to_owned(),
-        ));
+    for (section, tls) in [("http.tls", &settings.http.tls), ("admin.tls", &settings.admin.tls)] {
+        if tls.root.is_some() && !tls.is_on() {
+            return Err(ConfigError::Conflict(format!(
+                "{section}.root is set, but {section}.cert and {section}.key are not: this server would speak plain HTTP"
+            )));
+        }
     }
     Ok(())
 }
 
 /// A server that must require client certificates must not run without them.
-fn client_auth(tls: &HttpTls) -> Result<(), ConfigError> {
+fn client_auth(section: &str, tls: &HttpTls) -> Result<(), ConfigError> {
     let word = match tls.client_auth {
         Some(ClientAuth::Optional) => "optional",
         Some(ClientAuth::Required) => "required",
         Some(ClientAuth::Off) | None => return Ok(()),
     };
     let missing = if !tls.is_on() {
-        "http.tls.cert is not set: without HTTPS there are no client certificates"
+        "cert is not set: without HTTPS there are no client certificates"
     } else if tls.root.is_none() {
-        "http.tls.root is not set: it names the file with the authorities of the clients' certificates"
+        "root is not set: it names the file with the authorities of the clients' certificates"
     } else {
         return Ok(());
     };
-    Err(ConfigError::Conflict(format!("http.tls.client_auth is {word}, but {missing}")))
+    Err(ConfigError::Conflict(format!("{section}.client_auth is {word}, but {section}.{missing}")))
+}
+
+/// Whether the listener for operators can be what its settings say.
+fn admin(admin: &Admin, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    match &admin.listen {
+        None if admin.tls.is_on() => {
+            warnings.push("admin.tls has no effect, because admin.listen is not set".to_owned());
+            Ok(())
+        }
+        Some(ListenAddress::Unix(_)) if admin.tls.is_on() => Err(ConfigError::Conflict(
+            "admin.tls is set, but admin.listen is a Unix socket, which only this machine reaches: remove admin.tls"
+                .to_owned(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Entries of access for certificates need certificates.

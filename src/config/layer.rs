@@ -109,7 +109,6 @@ fn flatten(prefix: &str, map: Map<String, Value>, out: &mut Vec<GivenText>) {
         let path = name.to_lowercase();
         match value.kind {
             ValueKind::Table(inner) if matches!(schema::meaning(&path), Meaning::Section) => flatten(&name, inner, out),
-            ValueKind::Table(inner) if path == "admin" && inner.is_empty() => {}
             kind => out.push(GivenText { path, name, value: Value::new(origin.as_ref(), kind) }),
         }
     }

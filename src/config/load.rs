@@ -73,6 +73,7 @@ impl Settings {
             Layer::new(overrides.given.clone(), &mut warnings)?,
         ];
         one_store(&mut layers, &mut warnings);
+        one_place_to_listen(&mut layers, &mut warnings);
         let mut builder = Config::builder();
         for layer in layers.clone() {
             builder = builder.add_source(layer);
@@ -102,6 +103,17 @@ fn one_store(layers: &mut [Layer; 3], warnings: &mut Vec<String>) {
     for layer in layers {
         if let Some(origin) = layer.remove(loser) {
             warnings.push(format!("{origin}: {loser} has no effect, because {winner} is set"));
+        }
+    }
+}
+
+/// `-hp` and what it sets win over `http.listen`, as with the Go servers, which had nothing else.
+fn one_place_to_listen(layers: &mut [Layer; 3], warnings: &mut Vec<String>) {
+    let given = |path: &&str| layers.iter().any(|layer| layer.origin(path).is_some());
+    let Some(winner) = ["http.host", "http.port"].into_iter().find(given) else { return };
+    for layer in layers {
+        if let Some(origin) = layer.remove("http.listen") {
+            warnings.push(format!("{origin}: http.listen has no effect, because {winner} is set"));
         }
     }
 }

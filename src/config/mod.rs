@@ -21,6 +21,7 @@ mod error;
 mod file_mode;
 mod given;
 mod layer;
+mod listen;
 mod load;
 mod nats_conf;
 mod networks;
@@ -39,11 +40,12 @@ mod yaml;
 
 pub use error::ConfigError;
 pub use file_mode::FileMode;
+pub use listen::ListenAddress;
 pub use load::Overrides;
 pub use nats_conf::{NatsConf, SyntaxError};
 pub use secret::Secret;
 pub use settings::{
-    Access, AccessCertificate, AccessNetwork, AccessToken, AccessUser, Audit, AuditFailure, ClientAuth, Http,
+    Access, AccessCertificate, AccessNetwork, AccessToken, AccessUser, Admin, Audit, AuditFailure, ClientAuth, Http,
     HttpLimits, HttpTls, Log, LogFormat, LogLevel, Nats, PackResponder, Replica, ReplicaMode, ReplicaWrites,
     ResolverMode, Scope, Settings, Store, Tls,
 };

@@ -4,8 +4,8 @@
 
 use Reading::{Level, Millis, Pack, Same, Verify};
 use SettingKind::{
-    AccessList, Bool, Choice, Duration, FileMode, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl,
-    PrimaryUrls, Scopes, Secret, Size, Subject, Text,
+    AccessList, Bool, Choice, Duration, FileMode, Host, Int, ListenAddress, ListenAddresses, Name, NatsServers,
+    Networks, Origins, PrimaryUrl, PrimaryUrls, Scopes, Secret, Size, Subject, Text,
 };
 
 use super::access_lists::{AccessForm, CERTIFICATES, NETWORKS, TOKENS, USERS};
@@ -21,6 +21,10 @@ pub(super) enum SettingKind {
     Secret,
     /// A name or address to listen on; an empty one is every IPv4 interface.
     Host,
+    /// TCP addresses with their ports to listen on.
+    ListenAddresses,
+    /// An address with its port to listen on, or a Unix socket.
+    ListenAddress,
     Bool,
     /// A whole number in these bounds.
     Int {
@@ -94,6 +98,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("strict", Bool, &[]),
     key("http.host", Host, &[]),
     key("http.port", Int { min: 0, max: 65535 }, &[]),
+    key("http.listen", ListenAddresses, &[]),
     key("http.read_timeout", Duration { min: 0 }, &[("http.readtimeout", Millis)]),
     key("http.write_timeout", Duration { min: 0 }, &[("http.writetimeout", Millis)]),
     key("http.workers", Int { min: 1, max: 512 }, &[]),
@@ -114,6 +119,11 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("access.tokens", AccessList(&TOKENS), &[]),
     key("access.certificates", AccessList(&CERTIFICATES), &[]),
     key("access.networks", AccessList(&NETWORKS), &[]),
+    key("admin.listen", ListenAddress, &[]),
+    key("admin.tls.cert", Text, &[("admin.tls.cert_file", Same)]),
+    key("admin.tls.key", Text, &[("admin.tls.key_file", Same)]),
+    key("admin.tls.root", Text, &[("admin.tls.ca_file", Same)]),
+    key("admin.tls.client_auth", Choice(&["off", "optional", "required"]), &[("admin.tls.verify", Verify)]),
     key("store.dir", Text, &[]),
     key("store.shard", Bool, &[]),
     key("store.state_dir", Text, &[]),
@@ -177,7 +187,6 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("nats.maxreconnects", FOR_EVER),
     ("cleanupinterval", NO_CLEANUP),
     ("store.cleanupinterval", NO_CLEANUP),
-    ("admin", "is reserved and has no effect in this version"),
 ];
 
 const FOR_EVER: &str = "has no effect: the server reconnects to NATS without limit";

@@ -40,7 +40,7 @@ fn tls_hint(path: &str) -> Option<String> {
     let Some((section, _)) = path.rsplit_once('.').filter(|(section, _)| section.ends_with("tls")) else {
         let is_tls = near(path.rsplit('.').next().unwrap_or(path), "tls");
         return is_tls.then(|| {
-            "; http.tls is for HTTPS, nats.tls for the connections to NATS, replica.tls for those to the primary".into()
+            "; http.tls is for HTTPS, admin.tls for that of admin.listen, nats.tls for the connections to NATS, replica.tls for those to the primary".into()
         });
     };
     let keys = KEYS.iter().filter(|key| key.path.rsplit_once('.').is_some_and(|(found, _)| found == section));

@@ -4,6 +4,7 @@ use config::{Value, ValueKind};
 
 use super::access_lists;
 use super::file_mode::{self, FileMode};
+use super::listen;
 use super::networks::network;
 use super::schema::{Reading, SettingKind};
 use super::units::{parse_duration, parse_size};
@@ -66,6 +67,20 @@ pub(super) fn normalise(kind: SettingKind, reading: Reading, value: &Value) -> R
                 None => Err("a host name or an address, without port,".to_owned()),
             },
         },
+        SettingKind::ListenAddresses => {
+            list(given, "an address with its port such as 0.0.0.0:9090, or a list of them,", listen::tcp)
+        }
+        SettingKind::ListenAddress => {
+            let expected =
+                "an address with its port such as 127.0.0.1:9091, or a Unix socket such as unix:/run/admin.sock,";
+            match text(given, expected)?.trim() {
+                "" => Ok(None),
+                address => match address.parse::<listen::ListenAddress>() {
+                    Ok(address) => Ok(Some(address.to_string().into())),
+                    Err(problem) => Err(format!("{expected} ({problem})")),
+                },
+            }
+        }
         SettingKind::Bool => boolean(given).map(|value| Some(value.into())),
         SettingKind::Int { min, max } => match whole(given) {
             Some(number) if (min..=max).contains(&number) => Ok(Some(number.into())),
@@ -145,7 +160,7 @@ pub(super) fn text<'a>(value: &'a ValueKind, expected: &str) -> Result<&'a str, 
 }
 
 /// A host without the brackets of IPv6. A colon elsewhere means that somebody wrote the port as well.
-fn listen_host(text: &str) -> Option<&str> {
+pub(super) fn listen_host(text: &str) -> Option<&str> {
     let host = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let (address, _zone) = host.split_once('%').unwrap_or((host, ""));
     let ipv6 = address.parse::<std::net::Ipv6Addr>().is_ok();

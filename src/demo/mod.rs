@@ -10,6 +10,7 @@ mod find;
 mod folder;
 mod hints;
 mod http;
+mod keys;
 mod live;
 mod mint;
 mod nsc;
@@ -20,7 +21,7 @@ mod report;
 mod stage;
 mod story;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +31,7 @@ pub use ports::{Ports, free_port};
 use crate::clock;
 use error::DemoError;
 use folder::Folder;
+use mint::Cast;
 use process::Processes;
 use report::Report;
 use stage::Stage;
@@ -62,6 +64,22 @@ pub async fn run(plan: &Plan) -> Result<(), String> {
     };
     processes.stop().await;
     result.map_err(|error| complaint(&error))
+}
+
+/// Makes only the keys, JWTs and credentials, for servers that somebody else starts. `ports`: of the account server and the
+/// nats-server that the operator's JWT names, on this machine. Returns whether it made them: a folder that has an operator JWT is left alone.
+///
+/// The error is a text to print as it is.
+pub fn make_keys(dir: &Path, ports: Ports) -> Result<bool, String> {
+    if dir.join(keys::OPERATOR).is_file() {
+        return Ok(false);
+    }
+    let made = Folder::prepare(dir).and_then(|folder| {
+        let cast = Cast::new(clock::unix_seconds());
+        keys::write_accounts(&folder, &cast)?;
+        keys::write(&folder, &cast, ports)
+    });
+    made.map(|()| true).map_err(|error| format!("cannot make the keys: {error}"))
 }
 
 async fn perform(plan: &Plan, processes: &mut Processes) -> Result<(), DemoError> {

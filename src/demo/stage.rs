@@ -7,6 +7,7 @@ use super::error::DemoError;
 use super::find::NatsServer;
 use super::folder::Folder;
 use super::http::Http;
+use super::keys;
 use super::mint::{Cast, Named, Version};
 use super::ports::Ports;
 use super::process::{Process, Processes};
@@ -27,14 +28,8 @@ impl Stage {
         let program = std::env::current_exe()
             .map_err(|error| DemoError::new(format!("cannot find this program's own file: {error}")))?;
         let stage = Self { folder, ports, cast: Cast::new(now), http: Http::new()?, program };
-        let account_server = format!("{}/jwt/v1", ports.primary_url());
-        let operator = stage.cast.operator_jwt(&account_server, &ports.nats_url());
-        stage.folder.write("operator.jwt", &operator)?;
-        for (user, account) in stage.cast.users() {
-            stage.folder.write(&format!("{}.creds", user.name), &stage.cast.creds(user, account))?;
-        }
+        keys::write(&stage.folder, &stage.cast, ports)?;
         stage.folder.write("nats.conf", &stage.nats_conf())?;
-        super::nsc::write(&stage.folder, &stage.cast, &operator)?;
         Ok(stage)
     }
 
@@ -79,7 +74,7 @@ impl Stage {
     ) -> Result<(), DemoError> {
         let shared = [
             ("-hp", PathBuf::from(format!("127.0.0.1:{port}"))),
-            ("-operator", self.folder.path("operator.jwt")),
+            ("-operator", self.folder.path(keys::OPERATOR)),
             ("-nats", PathBuf::from(self.ports.nats_url())),
             ("-creds", self.folder.path("sys.creds")),
         ];
@@ -124,7 +119,7 @@ impl Stage {
              resolver: URL(\"{replica}/jwt/v1/accounts/\")\n",
             nats = self.ports.nats,
             monitor = self.ports.monitor,
-            operator = quoted(&self.folder.path("operator.jwt")),
+            operator = quoted(&self.folder.path(keys::OPERATOR)),
             system = self.cast.system.id(),
             replica = self.ports.replica_url(),
         )

@@ -2,7 +2,7 @@
 //! a connection that came to nothing.
 
 use std::future::ready;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix_http::error::{DispatchError, ParseError};
 use actix_web::dev::{Service, ServiceFactory};
 use futures_util::future::LocalBoxFuture;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
@@ -37,7 +37,7 @@ pub(super) struct TlsAccept {
 /// What a connection arrives as: its bytes, and where they come from.
 pub(super) type Arrival = (Connection, Option<SocketAddr>);
 
-impl<H> ServiceFactory<TcpStream> for Accept<H>
+impl<H> ServiceFactory<AcceptedSocket> for Accept<H>
 where
     H: ServiceFactory<Arrival, Config = (), Response = (), Error = DispatchError, InitError = ()>,
     H::Service: 'static,
@@ -56,16 +56,34 @@ where
     }
 }
 
+/// A socket that was accepted.
+#[derive(Debug)]
+pub(super) enum AcceptedSocket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl AcceptedSocket {
+    /// Where it comes from. `None`: it is gone already.
+    fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.peer_addr().ok(),
+            // Only this machine reaches it.
+            Self::Unix(_) => Some((Ipv4Addr::LOCALHOST, 0).into()),
+        }
+    }
+}
+
 /// Accepts the connections of a worker.
-pub(super) struct Accepting<S> {
-    http: Rc<S>,
+pub(super) struct Accepting<H> {
+    http: Rc<H>,
     tls: Option<TlsAccept>,
     shared: Arc<Shared>,
 }
 
-impl<S> Service<TcpStream> for Accepting<S>
+impl<H> Service<AcceptedSocket> for Accepting<H>
 where
-    S: Service<Arrival, Response = (), Error = DispatchError> + 'static,
+    H: Service<Arrival, Response = (), Error = DispatchError> + 'static,
 {
     type Response = ();
     type Error = ();
@@ -75,25 +93,30 @@ where
         self.http.poll_ready(cx).map_err(|_| ())
     }
 
-    fn call(&self, socket: TcpStream) -> Self::Future {
-        let Ok(peer) = socket.peer_addr() else {
+    fn call(&self, socket: AcceptedSocket) -> Self::Future {
+        let Some(peer) = socket.peer() else {
             // It is gone already.
             return Box::pin(ready(Ok(())));
         };
         let (taken, http, tls, shared) =
             (ConnectionPlaces::take(), self.http.clone(), self.tls.clone(), self.shared.clone());
         Box::pin(async move {
-            // Else an event of the feed waits for the acknowledgement of the one before. It fails only if the client is gone.
-            let _ = socket.set_nodelay(true);
-            let connection = match tls {
-                None => Connection::new(ClientStream::Plain(socket), taken),
-                Some(tls) => match secured(socket, &tls, taken).await {
-                    Ok(connection) => connection,
-                    Err(problem) => {
-                        problem.report(&shared, peer);
-                        return Ok(());
+            let connection = match (socket, tls) {
+                (AcceptedSocket::Unix(socket), _) => Connection::new(ClientStream::Unix(socket), taken),
+                (AcceptedSocket::Tcp(socket), tls) => {
+                    // Else an event of the feed waits for the acknowledgement of the one before. It fails only if the client is gone.
+                    let _ = socket.set_nodelay(true);
+                    match tls {
+                        None => Connection::new(ClientStream::Plain(socket), taken),
+                        Some(tls) => match secured(socket, &tls, taken).await {
+                            Ok(connection) => connection,
+                            Err(problem) => {
+                                problem.report(&shared, peer);
+                                return Ok(());
+                            }
+                        },
                     }
-                },
+                }
             };
             if let Err(error) = http.call((connection, Some(peer))).await {
                 report(&shared, peer, &error);

@@ -30,24 +30,36 @@ pub(super) fn probe() -> HttpResponse {
         .finish()
 }
 
-/// A plain GET of a JWT that is at hand. `None`: take the long way.
-pub(super) fn get_hot(request: &HttpRequest, worker: &Worker, key: &AccountKey) -> Option<HttpResponse> {
+/// How a GET of a JWT was answered, for what counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// From memory.
+    Hit,
+    /// A replica's copy that its primary did not confirm in time.
+    Stale,
+}
+
+/// A plain GET of a JWT that is at hand. `None`: take the long way. The flag says whether the answer was in memory.
+pub(super) fn get_hot(request: &HttpRequest, worker: &Worker, key: &AccountKey) -> Option<(HttpResponse, bool)> {
     let shared = &worker.shared;
     let metrics = shared.node.metrics();
     let answered = worker.cache.borrow_mut().respond(&shared.node, key, |answer, body| {
         if caching::none_match(request, answer.entry().etag()) {
-            metrics.get_unchanged.inc();
+            metrics.http.get_unchanged.inc();
             return unchanged(request, shared, answer);
         }
-        metrics.get_found.inc();
+        metrics.http.get_found.inc();
         token(request, shared, answer, body.clone())
     });
     match answered {
-        Ok(response) => Some(response),
+        Ok(answered) => Some(answered),
         Err(miss) => {
             let response = miss::answer(request, shared, miss, absent)?;
-            metrics.http_requests.with_label_values(&["account", response.status().as_str()]).inc();
-            Some(response)
+            metrics.http.requests.inc(["GET", "account", response.status().as_str()]);
+            if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+                metrics.http.shed.inc(["lookups"]);
+            }
+            Some((response, false))
         }
     }
 }
@@ -79,8 +91,12 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
             return reply::error(request, StatusCode::NOT_FOUND, &format!("no matching account JWT\n{error}"));
         }
     };
+    let found;
     let answer = match shared.node.get_now(&key) {
-        Some(answer) => answer,
+        Some(answer) => {
+            found = Some(Found::Hit);
+            answer
+        }
         // A plain GET was looked at before it came here.
         None if miss::hot_key(request).is_none()
             && let Now::Miss(miss @ Miss::AskUnknown { .. }) = shared.node.look_now(&key)
@@ -90,7 +106,10 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
         }
         None if let Some(response) = mark::circle(request, shared) => return response,
         None => match shared.node.get(&key).await {
-            Ok(Some(answer)) => answer,
+            Ok(Some(answer)) => {
+                found = (!shared.node.is_fresh(&answer)).then_some(Found::Stale);
+                answer
+            }
             Ok(None) => return absent(request),
             Err(LookupError::Withheld(withheld)) => {
                 return reply::error(request, StatusCode::NOT_FOUND, &format!("no matching account JWT\n{withheld}"));
@@ -106,6 +125,15 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
             }
         },
     };
+    let mut response = given(request, shared, &params, key, &answer);
+    if let Some(found) = found {
+        response.extensions_mut().insert(found);
+    }
+    response
+}
+
+/// The JWT in the form that the client asks for.
+fn given(request: &HttpRequest, shared: &Shared, params: &Params, key: AccountKey, answer: &Answer) -> HttpResponse {
     let entry = answer.entry();
     if params.is_true("text") {
         return reply::text(entry.token().clone());
@@ -124,13 +152,13 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
         return HttpResponse::NotFound().insert_header((header::CACHE_CONTROL, "no-store")).finish();
     }
     if caching::none_match(request, entry.etag()) {
-        return unchanged(request, shared, &answer);
+        return unchanged(request, shared, answer);
     }
-    let announced = match notify::announce(request, shared, &params, Again::Account(key)) {
+    let announced = match notify::announce(request, shared, params, Again::Account(key)) {
         Ok(announced) => announced,
         Err(response) => return response,
     };
-    let mut response = token(request, shared, &answer, entry.token().clone());
+    let mut response = token(request, shared, answer, entry.token().clone());
     announced.describe(response.headers_mut());
     response
 }

@@ -84,13 +84,13 @@ impl Room {
         let own = taken.clients.get(&self.client).copied().unwrap_or(0);
         let (all, own) = (taken.all.saturating_add(by), own.saturating_add(by));
         if all > bound(self.bytes.saturating_add(by)) || own > OF_A_CLIENT {
-            self.bodies.metrics.http_bodies_rejected.inc();
+            self.bodies.metrics.http.reject_body();
             return false;
         }
         taken.all = all;
         taken.clients.insert(self.client, own);
         self.bytes += by;
-        self.bodies.metrics.http_body_bytes.set(i64::try_from(all).unwrap_or(i64::MAX));
+        self.bodies.metrics.http.body_bytes.set(i64::try_from(all).unwrap_or(i64::MAX));
         true
     }
 
@@ -110,7 +110,7 @@ impl Drop for Room {
                 taken.clients.remove(&self.client);
             }
         }
-        self.bodies.metrics.http_body_bytes.set(i64::try_from(taken.all).unwrap_or(i64::MAX));
+        self.bodies.metrics.http.body_bytes.set(i64::try_from(taken.all).unwrap_or(i64::MAX));
     }
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn expected(request: Request, shared: Arc<Shared>) -> Result<Re
     if shared.bodies.has_room(length.unwrap_or(0)) {
         return Ok(request);
     }
-    shared.node.metrics().http_bodies_rejected.inc();
+    shared.node.metrics().http.reject_body();
     let mut response = Response::build(StatusCode::SERVICE_UNAVAILABLE);
     response
         .insert_header((header::RETRY_AFTER, RETRY_AFTER))
@@ -154,9 +154,10 @@ const fn bound(bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Profile;
 
     fn bodies() -> Arc<Bodies> {
-        Bodies::new(Arc::new(Metrics::new("primary").unwrap()))
+        Bodies::new(Arc::new(Metrics::new(Profile::primary()).unwrap()))
     }
 
     fn client(number: u32) -> IpAddr {
@@ -180,8 +181,8 @@ mod tests {
         let taken = bodies.taken.lock();
         assert_eq!((taken.all, taken.clients.len()), (0, 0));
         drop(taken);
-        assert_eq!(bodies.metrics.http_body_bytes.get(), 0);
-        assert_eq!(bodies.metrics.http_bodies_rejected.get(), 5);
+        assert_eq!(bodies.metrics.http.body_bytes.get(), 0);
+        assert!(bodies.metrics.render().unwrap().contains("http_bodies_rejected_total 5\n"));
     }
 
     #[test]

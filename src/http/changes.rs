@@ -214,7 +214,7 @@ fn another(request: &HttpRequest, shared: &Shared) -> HttpResponse {
 }
 
 fn full(request: &HttpRequest) -> HttpResponse {
-    reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", "too many followers\ntry another server")
+    reply::crowded(request, "followers", "5", "too many followers\ntry another server")
 }
 
 /// 410 with the newest position of this history: the follower starts again from there.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use super::places::{ConnectionPlace, TakenPlace};
@@ -25,6 +25,8 @@ pub(super) struct Connection {
 pub(super) enum ClientStream {
     /// Plain HTTP.
     Plain(TcpStream),
+    /// Plain HTTP from the same machine.
+    Unix(UnixStream),
     /// HTTPS.
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -66,6 +68,7 @@ impl AsyncRead for Connection {
         let before = buf.filled().len();
         let polled = match &mut self.stream {
             ClientStream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            ClientStream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
             ClientStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         match polled {
@@ -81,6 +84,7 @@ impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = match &mut self.stream {
             ClientStream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            ClientStream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             ClientStream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
         self.place().wrote(polled.is_pending(), cx);
@@ -90,6 +94,7 @@ impl AsyncWrite for Connection {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = match &mut self.stream {
             ClientStream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            ClientStream::Unix(stream) => Pin::new(stream).poll_flush(cx),
             ClientStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         };
         self.place().flushed(polled.is_pending());
@@ -99,6 +104,7 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             ClientStream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            ClientStream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             ClientStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

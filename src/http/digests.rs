@@ -201,9 +201,7 @@ async fn relay(request: &HttpRequest, shared: &Shared, client: Client, body: Opt
 async fn turn(request: &HttpRequest, shared: &Shared, client: Client) -> Result<Turn, HttpResponse> {
     match timeout(TURN, shared.scarce.comparisons.take(client, 1)).await {
         Ok(Ok(turn)) => Ok(turn),
-        Ok(Err(_)) | Err(_) => {
-            Err(reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "2", "too many comparisons are under way"))
-        }
+        Ok(Err(_)) | Err(_) => Err(reply::crowded(request, "comparisons", "2", "too many comparisons are under way")),
     }
 }
 

@@ -10,17 +10,20 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
+use super::account::Found;
 use super::api::ApiRoute;
 use super::places::{ConnectionPlace, ConnectionPlaces, InFlight};
 use super::rejections::MAX_METHOD;
-use super::reply::Rejection;
+use super::reply::{Rejection, Shed};
 use super::route::{Route, decoded};
 use super::writes::{self, WriteRoute};
 use super::{
-    Shared, Worker, account, activations, ahead, api, caching, changes, client, digests, door, followers, held, help,
-    history, keys, mark, meant, miss, operator, pack, private, propagation, redirect, reply, request_id, status,
+    ListenerKind, Shared, Worker, account, activations, ahead, api, caching, changes, client, digests, door, followers,
+    held, help, history, keys, mark, meant, miss, operator, pack, private, propagation, redirect, reply, request_id,
+    status,
 };
 use crate::excerpt::{excerpt, excerpt_of};
+use crate::metrics::HttpMetrics;
 
 /// An answer that is there at once, or one that has to be waited for.
 type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse>>;
@@ -31,19 +34,23 @@ type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse
 /// everything else is a future in a box.
 pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Worker) -> Answered {
     if let Some(key) = miss::hot_key(&request)
+        && worker.listener.has_accounts()
         && worker.door.borrow_mut().may_read(&request, &worker.shared)
     {
         let timed = is_sample().then(Instant::now);
-        if let Some(mut response) = account::get_hot(&request, worker, &key) {
+        if let Some((mut response, is_hit)) = account::get_hot(&request, worker, &key) {
             if worker.door.borrow().is_private() {
                 caching::make_private(response.headers_mut());
             }
             if let Some(cors) = &worker.shared.cors {
                 cors.describe(&request, response.headers_mut());
             }
-            if let Some(started) = timed {
-                worker.shared.node.metrics().get_duration.observe(started.elapsed().as_secs_f64());
+            let http = &worker.shared.node.metrics().http;
+            let seconds = timed.map(|started| started.elapsed().as_secs_f64());
+            if let Some(seconds) = seconds {
+                http.get_duration.observe(seconds);
             }
+            (if is_hit { &http.hit } else { &http.miss }).note(seconds);
             if failed(&response) {
                 request_id::echo(&request, response.headers_mut(), true);
             } else {
@@ -55,7 +62,9 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
         }
     }
     let in_flight = request.conn_data::<Rc<ConnectionPlace>>().map(ConnectionPlace::begin);
-    Either::Right(slow(request, payload, worker.shared.clone(), in_flight, Instant::now()).boxed_local())
+    Either::Right(
+        slow(request, payload, (worker.shared.clone(), worker.listener), in_flight, Instant::now()).boxed_local(),
+    )
 }
 
 /// Logs every request at the level DEBUG. Below it, this costs no more than a look at the level.
@@ -86,7 +95,7 @@ fn is_sample() -> bool {
 async fn slow(
     request: HttpRequest,
     payload: web::Payload,
-    shared: Arc<Shared>,
+    (shared, listener): (Arc<Shared>, ListenerKind),
     in_flight: Option<InFlight>,
     started: Instant,
 ) -> HttpResponse {
@@ -95,7 +104,8 @@ async fn slow(
     let mut response = match door::enter(&request, &shared, &route).await {
         Ok(guest) => {
             guest.keep(&request);
-            let response = guest.answered(&request, &shared, answer(&request, payload, &shared, &route)).await;
+            let answer = answer(&request, payload, &shared, listener, &route);
+            let response = guest.answered(&request, &shared, answer).await;
             guest.guarded(response, &shared.access)
         }
         Err(response) => response,
@@ -112,11 +122,36 @@ async fn slow(
     if let Some(why) = why {
         shared.rejections.request(&request, &shared, label, response.status(), &why);
     }
-    let metrics = shared.node.metrics();
-    metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
-    metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
+    count(&request, &route, &mut response, &shared.node.metrics().http, started.elapsed().as_secs_f64());
     log(&request, &shared, response.status());
     held::until_sent(parting(response, &shared), in_flight)
+}
+
+/// Counts an answer that took the long way.
+fn count(request: &HttpRequest, route: &Route<'_>, response: &mut HttpResponse, http: &HttpMetrics, seconds: f64) {
+    let (method, label) = (method(request.method()), route.label());
+    http.requests.inc([method, label, response.status().as_str()]);
+    http.duration.of([method, label]).observe(seconds);
+    let found = response.extensions_mut().remove::<Found>();
+    if matches!(route, Route::Account(_)) && *request.method() == Method::GET {
+        let outcome = if found == Some(Found::Hit) { &http.hit } else { http.waited(found == Some(Found::Stale)) };
+        outcome.note(Some(seconds));
+    }
+    if let Some(Shed(kind)) = response.extensions_mut().remove::<Shed>() {
+        http.shed.inc([kind]);
+    }
+}
+
+/// The label of a method. A client can invent others.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 fn failed(response: &HttpResponse) -> bool {
@@ -132,9 +167,18 @@ fn parting(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
     response
 }
 
-async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {
+async fn answer(
+    request: &HttpRequest,
+    payload: web::Payload,
+    shared: &Shared,
+    listener: ListenerKind,
+    route: &Route<'_>,
+) -> HttpResponse {
     if let Some(response) = private::rejected(request, route) {
         return response;
+    }
+    if !listener.has(request, route) {
+        return reply::not_found(request);
     }
     if let Some(response) = shared.cors.as_ref().and_then(|cors| cors.preflight(request)) {
         return response;
@@ -192,7 +236,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Pack => pack::get(request, shared).await,
         Route::Healthz => status::healthz(),
         Route::Livez => status::livez(),
-        Route::Readyz => status::readyz(request, shared),
+        Route::Readyz => status::readyz(request, shared, listener),
         Route::Metrics => status::metrics(request, shared),
         Route::Activations | Route::Server | Route::Slash | Route::Unknown => reply::not_found(request),
     }

@@ -308,7 +308,7 @@ fn refused(request: &HttpRequest, shared: &Shared, why: &Refused<'_>) -> HttpRes
             ),
         },
     };
-    shared.node.metrics().access_rejected.with_label_values(&[reason]).inc();
+    shared.node.metrics().http.access_rejected.inc([reason]);
     let mut response = HttpResponseBuilder::new(status);
     match why {
         _ if status == StatusCode::UNAUTHORIZED => {

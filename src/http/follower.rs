@@ -59,7 +59,7 @@ impl FeedFollower {
         place: FollowerPlace,
         scarce: &Scarce,
     ) -> Self {
-        node.metrics().feed_followers.inc();
+        node.metrics().followers.connected.inc();
         let watch = feed.watch();
         let (sending, replays) = (scarce.sending.clone(), scarce.replays.clone());
         Self { node, feed, watch, at, told: None, client, place, sending, replays, waiting: None, turn: None }
@@ -163,7 +163,7 @@ impl FeedFollower {
 
 impl Drop for FeedFollower {
     fn drop(&mut self) {
-        self.node.metrics().feed_followers.dec();
+        self.node.metrics().followers.connected.dec();
     }
 }
 

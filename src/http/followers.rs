@@ -49,7 +49,7 @@ fn turned(request: &HttpRequest, shared: &Shared, refused: &ReportRefused, name:
                 Turned::Full => ("full", StatusCode::SERVICE_UNAVAILABLE),
                 Turned::SameId => ("same_id", StatusCode::CONFLICT),
             };
-            shared.node.metrics().replicas_refused.with_label_values(&[label]).inc();
+            shared.node.metrics().followers.rejected.inc([label]);
             if let Some(held_back) = shared.turned.turn(std::time::Instant::now()) {
                 tracing::warn!("rejected the report of the replica {name} at {address}: {reason}{held_back}");
             }

@@ -123,7 +123,7 @@ impl ClientLimit {
 
 impl TooMany {
     pub(super) fn response(self, request: &HttpRequest, metrics: &Metrics) -> HttpResponse {
-        metrics.limited.with_label_values(&[self.name]).inc();
+        metrics.http.limit(self.name);
         let seconds = self.wait.as_secs() + 1;
         let message = format!(
             "too many requests\nthis address has used up what http.limits.{} grants it; try again in {seconds} s",

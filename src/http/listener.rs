@@ -1,13 +1,55 @@
 //! The sockets to listen on.
 
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::TcpSocket;
 
 /// Connections that wait to be accepted. A fleet that reconnects comes as many short connections at once.
 const BACKLOG: u32 = 4096;
+
+/// A socket that accepts connections.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+impl Socket {
+    /// The address of a TCP socket.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// Who may connect to a Unix socket: the user and the group of this process.
+const UNIX_MODE: u32 = 0o660;
+
+/// Listens on a Unix socket. The socket of a process that has ended is replaced.
+pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else than a socket has this name"));
+        }
+        Ok(_) if UnixStream::connect(path).is_ok() => return Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) => fs::remove_file(path)?,
+        Err(_) => {}
+    }
+    let socket = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(UNIX_MODE))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
 
 /// Listens on every address of a name: `localhost` has one of each family. An empty name is every IPv4 interface.
 ///
@@ -61,5 +103,20 @@ mod tests {
         let port = held[0].local_addr().expect("bound").port();
         assert_eq!(bind("localhost", port).expect_err("held").kind(), io::ErrorKind::AddrInUse);
         assert!(bind("", 0).expect("every interface")[0].local_addr().expect("bound").ip().is_unspecified());
+    }
+
+    #[test]
+    fn the_socket_of_a_process_that_has_ended_is_replaced_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("admin.sock");
+        let held = bind_unix(&path).expect("free");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, UNIX_MODE);
+        assert_eq!(bind_unix(&path).expect_err("held").kind(), io::ErrorKind::AddrInUse);
+        drop(held);
+        drop(bind_unix(&path).expect("nobody listens"));
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, "precious").expect("written");
+        assert_eq!(bind_unix(&path).expect_err("a file").kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).expect("there"), "precious");
     }
 }

@@ -1,6 +1,6 @@
 //! Requests for what is not at hand: which of them are answered without asking for it.
 
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{Shared, caching, client, reply};
@@ -32,7 +32,7 @@ pub(super) fn answer(
         Miss::Absent => absent(request),
         Miss::Crowded => {
             let message = "error loading JWT\ntoo many requests for what is not cached here are under way";
-            reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", message)
+            reply::crowded(request, "lookups", "1", message)
         }
     };
     caching::primary_age(response.headers_mut(), shared.node.primary_age());

@@ -28,6 +28,7 @@ mod history;
 mod keys;
 mod limits;
 mod listener;
+mod listener_kind;
 mod mark;
 mod meant;
 mod miss;
@@ -58,23 +59,25 @@ mod worker_cache;
 mod writes;
 
 use std::cell::RefCell;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::HttpServiceBuilder;
-use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
+use actix_service::boxed::{self, BoxService};
+use actix_service::{IntoServiceFactory as _, Service as _, ServiceFactoryExt as _, apply_fn_factory, map_config};
 use actix_web::dev::{AppConfig, Server};
 use actix_web::{App, web};
 use ipnet::IpNet;
 use tokio_rustls::TlsAcceptor;
 
-use accept::{Accept, TlsAccept};
+use accept::{Accept, AcceptedSocket, TlsAccept};
 use bodies::Bodies;
 use connection::Connection;
 
-pub(crate) use listener::bind;
+pub use listener::Socket;
+pub(crate) use listener::{bind, bind_unix};
+pub use listener_kind::ListenerKind;
 use places::ConnectionPlaces;
 use rejections::Rejections;
 
@@ -104,6 +107,15 @@ pub struct Setup {
     pub cors_origins: Vec<String>,
     /// Who may do what.
     pub access: Arc<AccessControl>,
+}
+
+/// Sockets that are served in the same way.
+#[derive(Debug)]
+pub struct Listener {
+    /// What is served on them.
+    pub kind: ListenerKind,
+    /// The sockets.
+    pub sockets: Vec<Socket>,
     /// How TLS connections are accepted. `None`: plain HTTP.
     pub tls: Option<rustls::ServerConfig>,
 }
@@ -148,11 +160,13 @@ struct Worker {
     cache: RefCell<worker_cache::WorkerCache>,
     door: RefCell<door::WorkerDoor>,
     mark: mark::ServerMark,
+    listener: ListenerKind,
 }
 
 /// Serves on listeners until it is stopped.
-pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std::io::Result<Server> {
+pub fn serve(listeners: Vec<Listener>, node: Arc<Node>, setup: &Setup) -> std::io::Result<Server> {
     let connections = (setup.max_connections / setup.workers).max(1);
+    node.metrics().http.connections_limit.set((connections * setup.workers).try_into().unwrap_or(i64::MAX));
     let (workers, read_timeout) = (setup.workers, setup.read_timeout);
     let shared = Arc::new(Shared {
         bodies: Bodies::new(node.metrics().clone()),
@@ -165,59 +179,77 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         turned: Throttle::every(Duration::from_secs(10)),
         rejections: Rejections::default(),
         trusted_proxies: setup.trusted_proxies.clone(),
-        is_https: setup.tls.is_some(),
+        is_https: listeners.iter().any(|listener| listener.kind.has_accounts() && listener.tls.is_some()),
         cors: cors::Cors::of(&setup.cors_origins),
         limits: limits::Limits::new(&setup.limits),
         access: setup.access.clone(),
         in_plain_text: Throttle::every(Duration::from_secs(60)),
-    });
-    let tls = setup.tls.clone().map(|config| TlsAccept {
-        acceptor: TlsAcceptor::from(Arc::new(config)),
-        handshake: if read_timeout.is_zero() { HANDSHAKE } else { read_timeout },
     });
     let mut server = Server::build()
         .workers(setup.workers)
         .max_concurrent_connections(connections)
         .shutdown_timeout(setup.shutdown_grace.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
         .disable_signals();
-    for listener in listeners {
-        listener::limit_writes(&listener, setup.write_timeout)?;
-        let (shared, tls) = (shared.clone(), tls.clone());
-        server = server.listen("http", listener, move || {
-            let node = &shared.node;
-            ConnectionPlaces::set_up(
-                workers,
-                connections,
-                read_timeout,
-                node.metrics().clone(),
-                node.draining().clone().cancelled_owned(),
-            );
-            let expecting = shared.clone();
-            let worker = Rc::new(Worker {
-                shared: shared.clone(),
-                cache: RefCell::default(),
-                door: RefCell::new(door::WorkerDoor::of(&shared.access)),
-                mark: mark::ServerMark::of(&shared.node),
-            });
-            let app = App::new()
-                .default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &worker)))
-                .into_factory()
-                .map_err(|error: actix_web::Error| error.error_response());
-            let http = HttpServiceBuilder::default()
-                .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(read_timeout)
-                .client_disconnect_timeout(LINGER)
-                .h1_write_buffer_size(WRITE_BUFFER)
-                .expect(move |request| bodies::expected(request, expecting.clone()))
-                .on_connect_ext(|connection: &Connection, data| {
-                    data.insert(connection.place().clone());
-                    if let Some(shown) = connection.shown() {
-                        data.insert(shown);
-                    }
-                })
-                .h1(map_config(app, |()| AppConfig::default()));
-            Accept { http, tls: tls.clone(), shared: shared.clone() }
-        })?;
+    for Listener { kind, sockets, tls } in listeners {
+        let tls = tls.map(|config| TlsAccept {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            handshake: if read_timeout.is_zero() { HANDSHAKE } else { read_timeout },
+        });
+        for socket in sockets {
+            let (shared, tls) = (shared.clone(), tls.clone());
+            let serving = move || {
+                let node = &shared.node;
+                ConnectionPlaces::set_up(
+                    workers,
+                    connections,
+                    read_timeout,
+                    node.metrics().clone(),
+                    node.draining().clone().cancelled_owned(),
+                );
+                let expecting = shared.clone();
+                let worker = Rc::new(Worker {
+                    shared: shared.clone(),
+                    cache: RefCell::default(),
+                    door: RefCell::new(door::WorkerDoor::of(&shared.access)),
+                    mark: mark::ServerMark::of(&shared.node),
+                    listener: kind,
+                });
+                let app = App::new()
+                    .default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &worker)))
+                    .into_factory()
+                    .map_err(|error: actix_web::Error| error.error_response());
+                let http = HttpServiceBuilder::default()
+                    .keep_alive(KEEP_ALIVE)
+                    .client_request_timeout(read_timeout)
+                    .client_disconnect_timeout(LINGER)
+                    .h1_write_buffer_size(WRITE_BUFFER)
+                    .expect(move |request| bodies::expected(request, expecting.clone()))
+                    .on_connect_ext(|connection: &Connection, data| {
+                        data.insert(connection.place().clone());
+                        if let Some(shown) = connection.shown() {
+                            data.insert(shown);
+                        }
+                    })
+                    .h1(map_config(app, |()| AppConfig::default()));
+                // In a box, or the compiler meets the types of all that twice, in the types of the server.
+                boxed::factory(Accept { http, tls: tls.clone(), shared: shared.clone() })
+            };
+            server = match socket {
+                Socket::Tcp(socket) => {
+                    listener::limit_writes(&socket, setup.write_timeout)?;
+                    server.listen("http", socket, move || {
+                        apply_fn_factory(serving(), |socket, http: &BoxService<AcceptedSocket, (), ()>| {
+                            http.call(AcceptedSocket::Tcp(socket))
+                        })
+                    })?
+                }
+                Socket::Unix(socket) => server.listen_uds("http", socket, move || {
+                    apply_fn_factory(serving(), |socket, http: &BoxService<AcceptedSocket, (), ()>| {
+                        http.call(AcceptedSocket::Unix(socket))
+                    })
+                })?,
+            };
+        }
     }
     Ok(server.run())
 }

@@ -84,7 +84,7 @@ pub(super) async fn passed(
 /// There is no room for the answer.
 pub(super) fn busy(request: &HttpRequest) -> HttpResponse {
     let message = "too much is being sent to other clients\ntry again";
-    reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "2", message)
+    reply::crowded(request, "answers", "2", message)
 }
 
 /// Begins an answer with JSON.

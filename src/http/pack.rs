@@ -53,7 +53,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
     }
     let turn = timeout(TURN, shared.scarce.packs.take(Client::of(request, shared), 1)).await;
     let Ok(Ok(turn)) = turn else {
-        return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", "too many packs are being sent");
+        return reply::crowded(request, "packs", "5", "too many packs are being sent");
     };
     let first = match shared.node.served(None, PIECE.min(max)).await {
         Ok(Some(piece)) => piece,

@@ -135,7 +135,7 @@ impl ConnectionPlaces {
             place.since.set(places.clock.get());
             place.gives_way.set(places.is_draining.get());
             places.taken.borrow_mut().insert(number, place.clone());
-            places.count(|metrics| metrics.http_connections.inc());
+            places.count(|metrics| metrics.http.connections.inc());
             places.make_room();
             TakenPlace { number, place }
         })
@@ -164,7 +164,7 @@ impl ConnectionPlaces {
         }
         for (_, place) in idle.iter().take(wanted) {
             place.give_way();
-            self.count(|metrics| metrics.http_connections_shed.inc());
+            self.count(|metrics| metrics.http.shed_connection());
         }
     }
 
@@ -190,7 +190,7 @@ impl ConnectionPlaces {
                 self.parting.set(self.parting.get() + bytes);
             }
             place.give_way();
-            self.count(|metrics| metrics.http_connections_shed.inc());
+            self.count(|metrics| metrics.http.shed_connection());
         }
     }
 
@@ -349,7 +349,7 @@ impl Drop for TakenPlace {
         let _ = PLACES.try_with(|places| {
             places.taken.borrow_mut().remove(&self.number);
             places.settle(&self.place);
-            places.count(|metrics| metrics.http_connections.dec());
+            places.count(|metrics| metrics.http.connections.dec());
         });
     }
 }

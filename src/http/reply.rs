@@ -24,6 +24,10 @@ pub(super) struct Rejection {
     pub(super) text: String,
 }
 
+/// A request was turned away because all places for its kind were taken: it goes with the answer to where that is counted.
+#[derive(Debug)]
+pub(super) struct Shed(pub(super) &'static str);
+
 const PROBLEM: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/problem+json");
 const TEXT: (header::HeaderName, &str) = (header::CONTENT_TYPE, "text/plain");
 pub(super) const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -116,6 +120,17 @@ pub(super) fn method_not_allowed(request: &HttpRequest, allow: &'static str, mes
 pub(super) fn try_later(request: &HttpRequest, status: StatusCode, seconds: &str, message: &str) -> HttpResponse {
     let mut response = HttpResponseBuilder::new(status);
     error_with(request, response.insert_header((header::RETRY_AFTER, seconds)), status, message)
+}
+
+/// One request too many of its kind: 503, which is counted under `kind`.
+pub(super) fn crowded(request: &HttpRequest, kind: &'static str, seconds: &str, message: &str) -> HttpResponse {
+    shed(try_later(request, StatusCode::SERVICE_UNAVAILABLE, seconds, message), kind)
+}
+
+/// Has an answer counted as one that turns a request away, under `kind`.
+pub(super) fn shed(mut response: HttpResponse, kind: &'static str) -> HttpResponse {
+    response.extensions_mut().insert(Shed(kind));
+    response
 }
 
 /// A change that the store failed to make. `what` is the first line of the message.

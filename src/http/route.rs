@@ -261,6 +261,7 @@ pub(super) fn decoded(path: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::ROUTES;
 
     /// The rows of the table in the documentation: method, path with its query, scopes.
     fn documented() -> Vec<(Method, String, Needs)> {
@@ -388,6 +389,48 @@ mod tests {
             (&format!("{}/healthz", "/".repeat(LONGEST_GUESS)), None),
         ] {
             assert_eq!(meant(path).as_deref(), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_route_has_counters_from_the_start() {
+        let key = "AB";
+        for path in [
+            "/jwt/v1/accounts",
+            "/jwt/v1/accounts/AB",
+            "/jwt/v1/accounts/AB/history",
+            "/jwt/v1/accounts/AB/propagation",
+            "/jwt/v1/activations/AB",
+            "/jwt/v1/operator",
+            "/jwt/v1/changes",
+            "/jwt/v1/digests",
+            "/jwt/v1/keys",
+            "/jwt/v1/followers",
+            "/jwt/v1/ahead",
+            "/jwt/v1/help",
+            "/jwt/v1/pack",
+            "/healthz",
+            "/metrics",
+            "/x",
+        ] {
+            let label = Route::of(path).label();
+            assert!(ROUTES.iter().any(|(known, _)| *known == label), "{label}");
+        }
+        for route in [
+            ApiRoute::Accounts,
+            ApiRoute::Account(key),
+            ApiRoute::Versions(key),
+            ApiRoute::Activations,
+            ApiRoute::Operator,
+            ApiRoute::Replicas,
+            ApiRoute::Servers,
+            ApiRoute::Status,
+            ApiRoute::Check,
+            ApiRoute::Audit,
+            ApiRoute::OpenApi,
+        ] {
+            let label = Route::Api(route).label();
+            assert!(ROUTES.iter().any(|(known, _)| *known == label), "{label}");
         }
     }
 

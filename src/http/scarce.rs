@@ -88,7 +88,7 @@ impl Scarce {
     pub(super) fn new(metrics: Arc<Metrics>, connections: usize) -> Self {
         let most = FOLLOWERS.min(connections / 2).max(1);
         let followers = follower_places::Bounds { most, strangers: most.div_ceil(2), strangers_each: most.div_ceil(4) };
-        let cut_off = |what| metrics.readers_cut_off.with_label_values(&[what]);
+        let cut_off = |what| metrics.http.readers_cut_off.of([what]);
         Self {
             followers: FollowerPlaces::new(followers),
             sending: Turns::new(SENDING, cut_off("answer")),
@@ -107,7 +107,7 @@ impl Scarce {
     pub(super) fn follow(&self, client: Client) -> Result<FollowerPlace, Full> {
         let (place, gave_way) = self.followers.enter(client)?;
         if let Some(GaveWay { address, why }) = gave_way {
-            self.metrics.followers_displaced.with_label_values(&[why.label()]).inc();
+            self.metrics.followers.displaced.inc([why.label()]);
             if let Some(held_back) = self.gave_way.turn(Instant::now()) {
                 let (why, other) = (why.text(), client.address);
                 tracing::warn!("a follower at {address} lost its place to one at {other}: {why}{held_back}");

@@ -7,13 +7,8 @@ use crate::access::AccessControl;
 use crate::config::Http;
 
 impl Setup {
-    /// As the settings say, but with as many connections at the same time as there is room for. `tls`: see [`Setup::tls`].
-    pub fn of(
-        http: &Http,
-        max_connections: usize,
-        access: Arc<AccessControl>,
-        tls: Option<rustls::ServerConfig>,
-    ) -> Self {
+    /// As the settings say, but with as many connections at the same time as there is room for.
+    pub fn of(http: &Http, max_connections: usize, access: Arc<AccessControl>) -> Self {
         Self {
             workers: http.workers,
             read_timeout: http.read_timeout,
@@ -24,7 +19,6 @@ impl Setup {
             limits: http.limits.clone(),
             cors_origins: http.cors_origins.clone(),
             access,
-            tls,
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn failed(request: &HttpRequest, shared: &Shared, key: &AccountKey, e
                 "too many JWTs wait for the signing service\n{error}; nothing was changed, try \
                  again"
             );
-            return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
+            return reply::crowded(request, "signing", "1", &message);
         }
         SignError::NoAnswer(why) => (StatusCode::INTERNAL_SERVER_ERROR, unanswered(why)),
         SignError::Unreadable(_) | SignError::Wrong(_) => (

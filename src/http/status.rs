@@ -4,7 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::query::Params;
-use super::{Shared, door, reply};
+use super::{ListenerKind, Shared, door, reply};
 use crate::config::Scope;
 use crate::key::seed;
 use crate::node::Check;
@@ -21,12 +21,13 @@ pub(super) fn livez() -> HttpResponse {
 
 /// Whether to send requests here. `?verbose` lists what was looked at, and so does a server that is not ready, to a client that
 /// may read it.
-pub(super) fn readyz(request: &HttpRequest, shared: &Shared) -> HttpResponse {
+pub(super) fn readyz(request: &HttpRequest, shared: &Shared, listener: ListenerKind) -> HttpResponse {
     let checks = shared.node.checks();
     let ready = !checks.iter().any(Check::holds_up);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut text = String::new();
-    if Params::of(request).has("verbose") || (!ready && door::may(request, Scope::List)) {
+    let is_told = Params::of(request).has("verbose") || (!ready && door::may(request, Scope::List));
+    if listener.has_details() && is_told {
         for check in &checks {
             let mark = if check.ok { '+' } else { '-' };
             text.push_str(&format!("[{mark}] {}: {}\n", check.name, check.detail));
@@ -43,7 +44,7 @@ pub(super) fn readyz(request: &HttpRequest, shared: &Shared) -> HttpResponse {
 pub(super) fn metrics(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     shared.node.measure();
     let sending = i64::try_from(shared.scarce.sending.used()).unwrap_or(i64::MAX);
-    shared.node.metrics().sending_bytes.set(sending);
+    shared.node.metrics().http.sending_bytes.set(sending);
     match shared.node.metrics().render() {
         Ok(text) => HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))

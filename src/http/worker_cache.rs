@@ -29,31 +29,31 @@ struct CachedAnswer {
 }
 
 impl WorkerCache {
-    /// Responds with an answer that can be given without waiting, and its body.
+    /// Responds with an answer that can be given without waiting, and its body. The flag says whether it was in memory.
     pub(super) fn respond<R>(
         &mut self,
         node: &Node,
         key: &AccountKey,
         respond: impl FnOnce(&Answer, &Bytes) -> R,
-    ) -> Result<R, Miss> {
+    ) -> Result<(R, bool), Miss> {
         // Before the look-up: what happens during it makes the answer a short-lived one, not a wrong one.
         let generation = node.generation(key);
         if let Some(kept) = self.0.get(key)
             && kept.generation == generation
             && node.is_fresh(&kept.answer)
         {
-            return Ok(respond(&kept.answer, &kept.body));
+            return Ok((respond(&kept.answer, &kept.body), true));
         }
         let Some(answer) = node.get_now(key) else {
             // It is asked for rarely, so it is not worth a place here.
             return match node.look_now(key) {
-                Now::Served(answer) => Ok(respond(&answer, answer.entry().token())),
+                Now::Served(answer) => Ok((respond(&answer, answer.entry().token()), false)),
                 Now::Miss(miss) => Err(miss),
             };
         };
         let token = answer.entry().token();
         if token.len() > MAX_TOKEN {
-            return Ok(respond(&answer, token));
+            return Ok((respond(&answer, token), true));
         }
         if self.0.len() >= MAX_ANSWERS {
             self.0.clear();
@@ -62,7 +62,7 @@ impl WorkerCache {
         let body = Bytes::copy_from_slice(token);
         let response = respond(&answer, &body);
         self.0.insert(*key, CachedAnswer { generation, answer, body });
-        Ok(response)
+        Ok((response, true))
     }
 }
 
@@ -111,10 +111,11 @@ mod tests {
 
         fn name(&mut self) -> Result<String, Miss> {
             let key = AccountKey::parse(&self.account.public_key()).expect("a key");
-            self.cache.respond(&self.node, &key, |answer, body| {
+            let responded = self.cache.respond(&self.node, &key, |answer, body| {
                 assert_eq!(answer.entry().token(), body);
                 answer.entry().called().to_string()
-            })
+            });
+            responded.map(|(name, _)| name)
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) async fn answer(
 }
 
 async fn passed(request: &HttpRequest, payload: web::Payload, shared: &Shared, change: WriteRoute<'_>) -> HttpResponse {
-    let count = |mode, outcome| shared.node.metrics().replica_writes.with_label_values(&[mode, outcome]).inc();
+    let count = |mode, outcome| shared.node.metrics().replica.writes.inc([mode, outcome]);
     match shared.node.writes() {
         Writes::Here => match change {
             WriteRoute::Push(key) => push::post(request, payload, shared, key).await,
@@ -183,5 +183,6 @@ fn failed(request: &HttpRequest, error: &ForwardError) -> HttpResponse {
         ForwardError::Lost { .. } => (StatusCode::BAD_GATEWAY, "the primary gave no usable answer", UNKNOWN),
         ForwardError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "the primary gave no answer in time", UNKNOWN),
     };
-    reply::try_later(request, status, "1", &format!("{title}\n{error}\n{state}"))
+    let response = reply::try_later(request, status, "1", &format!("{title}\n{error}\n{state}"));
+    if matches!(error, ForwardError::Busy(_)) { reply::shed(response, "forwards") } else { response }
 }

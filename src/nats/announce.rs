@@ -30,7 +30,7 @@ use super::reconcile::Comparer;
 use super::subjects;
 use crate::gate::{Activation, Entry};
 use crate::metrics::Metrics;
-use crate::node::{Again, Announce, Announcement, Compare as _, Fact, Feed, Node, Outgoing};
+use crate::node::{Again, Announce, Announcement, ChangeKind, Compare as _, Fact, Feed, Node, Outgoing, OwedChange};
 
 /// The name of the announcer's cursor in the journal.
 pub const CURSOR: &str = "nats";
@@ -119,7 +119,10 @@ impl AnnounceTask {
             progress.settle(self.connected.generation());
             self.remember(&mut progress).await;
             let head = watch.borrow_and_update().serial;
-            self.metrics.announce_pending.set(i64::try_from(head.saturating_sub(progress.sent)).unwrap_or(i64::MAX));
+            self.metrics.delivery.pending.set(i64::try_from(head.saturating_sub(progress.sent)).unwrap_or(i64::MAX));
+            if progress.sent < head && !ready {
+                self.owe_unsent(&mut progress).await;
+            }
             if progress.sent < head && ready {
                 if !self.advance(&mut progress).await {
                     sleep(Duration::from_millis(100)).await;
@@ -176,9 +179,15 @@ impl AnnounceTask {
         for news in &news {
             match news {
                 Outgoing::Account { serial, .. } if *serial <= progress.sent_once && self.compares() => {}
-                Outgoing::Account { entry, serial, fact } => self.publish(entry, *serial, fact).await,
+                Outgoing::Account { entry, serial, fact, kind } => {
+                    if *serial > progress.sent_once {
+                        self.owe(entry, *serial, fact, *kind);
+                    }
+                    self.publish(entry, *serial, fact).await;
+                }
                 Outgoing::Activation(activation) => self.publish_activation(activation).await,
                 Outgoing::Deletion(request) => {
+                    self.receipts.kept().forget_owed(request.keys());
                     delete::send(self.connected.client(), request).await;
                 }
             }
@@ -189,6 +198,27 @@ impl AnnounceTask {
         self.receipts.kept().passed(reached);
         progress.sent(reached, connection);
         true
+    }
+
+    /// Remembers a change until it is in force. `false`: too many are remembered.
+    fn owe(&self, entry: &Entry, serial: u64, fact: &Fact, kind: ChangeKind) -> bool {
+        let change = OwedChange { key: *entry.key(), at: fact.at, kind };
+        self.comparer.is_none() || self.receipts.kept().owe(serial, change)
+    }
+
+    /// Remembers the next changes that wait for NATS, so that it shows that they are not in force.
+    async fn owe_unsent(&self, progress: &mut AnnounceProgress) {
+        let after = progress.owed.max(progress.sent_once);
+        // What cannot be read is read again when it is sent, and that says why not.
+        let Ok(Some((reached, news))) = self.node.outgoing_after(after, BATCH).await else { return };
+        for news in &news {
+            if let Outgoing::Account { entry, serial, fact, kind } = news
+                && !self.owe(entry, *serial, fact, *kind)
+            {
+                return;
+            }
+        }
+        progress.owed = reached;
     }
 
     /// Whether the nats-servers are compared with the store: then what may have been lost with a connection is announced
@@ -204,7 +234,7 @@ impl AnnounceTask {
             Again::Activation(id) => self.node.outgoing_activation(id).await,
         };
         match news {
-            Ok(Some(Outgoing::Account { entry, serial, fact })) => self.publish(&entry, serial, &fact).await,
+            Ok(Some(Outgoing::Account { entry, serial, fact, .. })) => self.publish(&entry, serial, &fact).await,
             Ok(Some(Outgoing::Activation(activation))) => self.publish_activation(&activation).await,
             Ok(Some(Outgoing::Deletion(_)) | None) => {}
             Err(error) => tracing::error!("cannot read what to announce again: {error}"),
@@ -223,7 +253,7 @@ impl AnnounceTask {
         let subject = subjects::update(entry.key());
         let reply = format!("{}.{serial}.{number}", self.inbox);
         match self.connected.client().publish_with_reply(subject, reply, entry.token().clone()).await {
-            Ok(()) => self.metrics.announced.inc(),
+            Ok(()) => self.metrics.delivery.announced.inc(),
             // Not sent, and it never will be: the token is larger than the nats-server takes.
             Err(error) => {
                 self.receipts.kept().unsent(serial, &format!("{error}; raise max_payload of the nats-servers"));
@@ -241,7 +271,7 @@ impl AnnounceTask {
     async fn publish_activation(&self, activation: &Activation) {
         let subject = activation_subject(activation);
         match self.connected.client().publish(subject, activation.token().clone()).await {
-            Ok(()) => self.metrics.announced_activations.inc(),
+            Ok(()) => self.metrics.delivery.announced_activations.inc(),
             Err(error) => tracing::error!(
                 account = %activation.account(),
                 "the activation {} ({} bytes) cannot be announced: {error}; raise max_payload of the nats-servers",

@@ -157,7 +157,7 @@ fn report(event: &Event, purpose: Purpose, was_connected: &AtomicBool, link: &Ar
             link.report(&[failure]);
         }
         Event::SlowConsumer(subscription) => {
-            link.metrics.nats_slow_consumers.inc();
+            link.metrics.nats.slow_consumers.inc();
             // It is one event for each message.
             static LINE: Throttle = Throttle::every(Duration::from_secs(10));
             if let Some(held_back) = LINE.turn(Instant::now()) {

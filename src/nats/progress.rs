@@ -14,6 +14,8 @@ pub(super) struct AnnounceProgress {
     pub(super) confirmed: u64,
     /// Sent up to here at least once by this process.
     pub(super) sent_once: u64,
+    /// Remembered up to here as not in force, before it was sent.
+    pub(super) owed: u64,
     /// When each serial was sent, on which connection.
     pending: VecDeque<(u64, Instant, u64)>,
     /// What the journal keeps, and since when.
@@ -24,7 +26,7 @@ impl AnnounceProgress {
     /// Everything up to `serial` was announced in an earlier life.
     pub(super) fn from(serial: u64) -> Self {
         let written = (serial, Instant::now());
-        Self { sent: serial, confirmed: serial, sent_once: serial, pending: VecDeque::new(), written }
+        Self { sent: serial, confirmed: serial, sent_once: serial, owed: serial, pending: VecDeque::new(), written }
     }
 
     /// Notes that everything up to `serial` was sent on a connection.

@@ -104,14 +104,14 @@ impl ReceiptCollector {
         let (name, id) = (server.name.clone(), server.id.clone());
         let error = reply.error.as_ref().map(|error| &*error.description);
         let known = self.kept.answered(serial, server, outcome, error);
-        self.metrics.announce_replies.with_label_values(&[outcome.label()]).inc();
+        self.metrics.delivery.replies.inc([outcome.label()]);
         if let Some((comparer, (key, _))) = self.comparer.as_ref().zip(known) {
             comparer.answered(&id, &key, serial, outcome);
         }
         let mut open = self.open.lock();
         let Some(open) = open.get_mut(&number) else {
             if let Some((_, took)) = known {
-                self.metrics.announce_duration.observe(took.as_secs_f64());
+                self.metrics.delivery.reply_duration.observe(took.as_secs_f64());
                 let (name, outcome, took) = (name.escape_debug(), outcome.label(), took.as_secs_f64());
                 tracing::info!(
                     serial,
@@ -128,7 +128,7 @@ impl ReceiptCollector {
                 "nats-server {} rejected the JWT of {}: {}", name.escape_debug(), open.account, error.escape_debug()
             );
         }
-        self.metrics.announce_duration.observe(took.as_secs_f64());
+        self.metrics.delivery.reply_duration.observe(took.as_secs_f64());
         open.answers.push((name, outcome, took));
     }
 
@@ -171,6 +171,7 @@ fn summary(answers: &[(String, Outcome, Duration)]) -> String {
 mod tests {
     use super::*;
     use crate::key::AccountKey;
+    use crate::metrics::Profile;
     use crate::node::{Announcement, DeliveryProgress};
 
     #[test]
@@ -184,10 +185,11 @@ mod tests {
     #[test]
     fn answers_are_told_apart_and_kept_also_when_they_come_late() {
         let kept = Arc::new(node::Receipts::default());
-        let receipts = ReceiptCollector::new(kept.clone(), Arc::new(Metrics::new("primary").expect("metrics")), None);
+        let receipts =
+            ReceiptCollector::new(kept.clone(), Arc::new(Metrics::new(Profile::primary()).expect("metrics")), None);
         let key = AccountKey::from_raw([1; 32]);
-        let (iat, identity, committed_at) = (1, [2; 32], 1);
-        kept.announced(Announcement { serial: 3, key, iat, identity, committed_at, has_older: false, bytes: 700 });
+        let (iat, identity) = (1, [2; 32]);
+        kept.announced(Announcement { serial: 3, key, iat, identity, has_older: false, bytes: 700 });
         receipts.expect(7, key.into());
         receipts.take(3, 7, br#"{"server":{"name":"a","id":"A"},"data":{"code":200,"message":"jwt updated"}}"#);
         receipts.take(3, 7, br#"{"server":{"name":"b","id":"B"},"data":{"code":200,"message":"jwt update skipped"}}"#);

@@ -57,7 +57,7 @@ impl User {
         let mut state = self.state.lock();
         if state.path != path {
             *state = UserState { path, outside: state.outside.take(), ..UserState::default() };
-            self.metrics.nats_user_expires(None);
+            self.metrics.expiry.nats_user.show(None);
         }
     }
 
@@ -138,7 +138,7 @@ impl User {
         {
             tracing::info!("the NATS credentials {} can be used again", path.display());
         }
-        self.metrics.nats_user_expires((facts.exp != 0).then_some(facts.exp));
+        self.metrics.expiry.nats_user.show(Some(facts.exp));
         state.facts = Some(facts);
     }
 

@@ -19,6 +19,7 @@ use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
+use crate::store::journal::DiskFigures;
 use crate::store::{Follower, FollowerChange, StoreError};
 
 /// A role. The methods for reads that hit the cache do not wait, lock for long, or allocate.
@@ -108,6 +109,9 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// The lines of the readiness report about this role.
     fn checks(&self) -> Vec<Check>;
 
-    /// Brings the gauges of this role up to date.
+    /// Brings the gauges of this role up to date that are read from memory.
     fn measure(&self, metrics: &Metrics);
+
+    /// The journal's files, as they are now. Blocks for a few system calls.
+    fn disk_figures(&self) -> DiskFigures;
 }

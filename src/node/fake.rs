@@ -17,6 +17,8 @@ use crate::gate::operator::Way;
 use crate::gate::{Judged, OperatorChange, Refusal, SentFor};
 use crate::generation::{Generation, Generations};
 use crate::jwt::{Called, HashId};
+use crate::metrics::Profile;
+use crate::store::journal::DiskFigures;
 use crate::store::{Follower, FollowerChange};
 
 /// A replica without an upstream.
@@ -31,7 +33,7 @@ pub(crate) struct Fake {
 impl Fake {
     /// A node with this role.
     pub(crate) fn node(self: &Arc<Self>, gate: &Arc<Gate>) -> Node {
-        let metrics = Arc::new(Metrics::new("replica").expect("made"));
+        let metrics = Arc::new(Metrics::new(Profile::replica()).expect("made"));
         Node::replica(self.clone(), "fake".into(), NodeParts::new(gate.clone(), metrics))
     }
 
@@ -144,6 +146,10 @@ impl Backend for Fake {
     }
 
     fn measure(&self, _metrics: &Metrics) {}
+
+    fn disk_figures(&self) -> DiskFigures {
+        DiskFigures::default()
+    }
 }
 
 impl Upstream for Fake {

@@ -235,18 +235,7 @@ impl Node {
         key: AccountKey,
         serial: u64,
     ) -> Result<Option<ReplacedVersion>, StoreError> {
-        self.read(move |ledger| {
-            let journal = ledger.journal();
-            let Some(text) = journal.text_of(&key, serial)? else { return Ok(None) };
-            let versions = journal.versions(&key)?;
-            let before = match versions.iter().rev().find(|version| version.serial < serial) {
-                Some(older) => journal.text_of(&key, older.serial)?,
-                None if journal.fact(&key, Some(serial))?.is_some_and(|fact| !fact.has_older) => return Ok(None),
-                None => None,
-            };
-            Ok(Some(ReplacedVersion { text, before }))
-        })
-        .await
+        self.read(move |ledger| ReplacedVersion::read(ledger.journal(), &key, serial)).await
     }
 }
 
@@ -257,4 +246,19 @@ pub struct ReplacedVersion {
     pub text: Vec<u8>,
     /// The JWT before it; `None`: it is not kept any more.
     pub before: Option<Vec<u8>>,
+}
+
+impl ReplacedVersion {
+    /// Reads a version of an account and the one before it. `None`: that version is not kept, or the account never had another
+    /// one. Blocks for queries.
+    pub(super) fn read(journal: &JournalReader, key: &AccountKey, serial: u64) -> Result<Option<Self>, StoreError> {
+        let Some(text) = journal.text_of(key, serial)? else { return Ok(None) };
+        let versions = journal.versions(key)?;
+        let before = match versions.iter().rev().find(|version| version.serial < serial) {
+            Some(older) => journal.text_of(key, older.serial)?,
+            None if journal.fact(key, Some(serial))?.is_some_and(|fact| !fact.has_older) => return Ok(None),
+            None => None,
+        };
+        Ok(Some(Self { text, before }))
+    }
 }

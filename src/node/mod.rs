@@ -18,6 +18,7 @@ mod journal_feed;
 mod keys;
 mod ledger;
 mod links;
+mod measure;
 mod operator;
 mod outgoing;
 mod read;
@@ -44,10 +45,10 @@ pub use answer::{
 pub use backend::Backend;
 pub use check::{Checked, CheckedKind, CheckedOutcome, NotChecked, SharingCode, SharingEffect, SharingEffects};
 pub use delivery::{
-    AnnounceState, Announcement, CaughtUp, Claim, Compare, Compared, Counts, Delivery, DeliveryProgress, Difference,
-    Ended, FETCH_TIMEOUT, FleetReport, Gone, Loaded, Match, OperatorThere, Outcome, Overflow, Present, Propagation,
-    Receipt, Receipts, ReplicaStand, Replicas, ReportRefused, Runs, Server, ServerReceipt, ServerStanding, Silent,
-    Turned, Withdrawn, not_live,
+    AnnounceState, Announcement, CaughtUp, ChangeKind, Claim, Compare, Compared, Counts, Delivery, DeliveryProgress,
+    Difference, Ended, FETCH_TIMEOUT, FleetReport, Gone, Loaded, Match, OperatorThere, Outcome, Overflow, OwedChange,
+    Present, Propagation, Receipt, Receipts, ReplicaStand, Replicas, ReportRefused, Runs, Server, ServerReceipt,
+    ServerStanding, Silent, Turned, Withdrawn, not_live,
 };
 pub use expiry::Expiries;
 pub use follow::{Digested, Feed, FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::write::Pushing;
 use super::{Node, WriteError};
 use crate::clock;
 use crate::gate::operator::Way;
@@ -66,6 +67,7 @@ impl Node {
             Err(refusal) => Err(refusal.into()),
         };
         self.count(Via::Post, pushed.as_ref().map(|_| ()));
+        self.pushed(Via::Post, Pushing::Operator, pushed.as_ref().err());
         let change = pushed?;
         self.operator_changed(&change);
         Ok(change)
@@ -84,7 +86,7 @@ impl Node {
     /// Counts a change that a signing key signed.
     pub fn count_operator(&self, change: &OperatorChange) {
         if change.by_signing_key.is_some() {
-            self.metrics().operator_links.inc();
+            self.metrics().gate.operator_links.inc();
         }
     }
 

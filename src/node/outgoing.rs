@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Ledger, Node};
+use super::{ChangeKind, Ledger, Node, ReplacedVersion, Withdrawn};
 use crate::clock;
 use crate::feed::{Change, Content};
 use crate::gate::{Activation, Entry, Tombstone, Via};
-use crate::jwt::HashId;
+use crate::jwt::{AccountJwt, HashId};
 use crate::key::AccountKey;
-use crate::store::StoreError;
 use crate::store::journal::{Fact, Stored};
+use crate::store::{JournalReader, StoreError};
 
 /// What is published of a change.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub enum Outgoing {
         serial: u64,
         /// What else is known of the change.
         fact: Fact,
+        /// What it does. Of what is announced again, that is not looked up.
+        kind: ChangeKind,
     },
     /// An activation.
     Activation(Arc<Activation>),
@@ -43,7 +45,9 @@ impl Outgoing {
             Content::Put(entry) => {
                 let is_newest = served(ledger, entry.key())?.is_some_and(|stored| stored.serial == change.serial);
                 let fact = if is_newest { ledger.journal().fact(entry.key(), Some(change.serial))? } else { None };
-                fact.map(|fact| Self::Account { entry: entry.clone(), serial: change.serial, fact })
+                let Some(fact) = fact else { return Ok(None) };
+                let kind = kind_of(ledger.journal(), entry, change.serial, &fact)?;
+                Some(Self::Account { entry: entry.clone(), serial: change.serial, fact, kind })
             }
             Content::Activation(activation) => {
                 is_served(ledger, activation)?.then(|| Self::Activation(activation.clone()))
@@ -57,6 +61,22 @@ impl Outgoing {
             _ => None,
         })
     }
+}
+
+/// What a change of an account does to its users. What was before and is not kept any more may have granted anything. Blocks
+/// for queries.
+fn kind_of(journal: &JournalReader, entry: &Entry, serial: u64, fact: &Fact) -> Result<ChangeKind, StoreError> {
+    if !fact.has_older {
+        return Ok(ChangeKind::Other);
+    }
+    let claims = |text: &[u8]| Some(AccountJwt::decode(std::str::from_utf8(text).ok()?).ok()?.body);
+    let before = ReplacedVersion::read(journal, entry.key(), serial)?.and_then(|replaced| replaced.before);
+    let takes_away = match (before.as_deref().and_then(claims), claims(entry.token())) {
+        (Some(before), Some(after)) => !Withdrawn::between(&before, &after).is_empty(),
+        (None, Some(after)) => !after.revocations.is_empty(),
+        (_, None) => false,
+    };
+    Ok(if takes_away || entry.is_expired(clock::unix_seconds()) { ChangeKind::Revocation } else { ChangeKind::Other })
 }
 
 /// What an account serves: nothing if it was deleted, was removed from the folder, or is withheld.
@@ -95,7 +115,8 @@ impl Node {
         self.read(move |ledger| {
             let Some(stored) = ledger.served(&key)? else { return Ok(None) };
             let fact = ledger.journal().fact(&key, None)?;
-            Ok(fact.map(|fact| Outgoing::Account { entry: stored.entry.clone(), serial: stored.serial, fact }))
+            let kind = ChangeKind::Other;
+            Ok(fact.map(|fact| Outgoing::Account { entry: stored.entry.clone(), serial: stored.serial, fact, kind }))
         })
         .await
     }

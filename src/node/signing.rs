@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
+use super::write::Pushing;
 use super::{Ledger, Node, Submitted, WriteError};
 use crate::clock;
 use crate::gate::{Actor, Held, Refusal, Sender, Via};
@@ -121,7 +122,7 @@ impl Node {
     pub async fn push(&self, token: &[u8], key: &AccountKey, actor: Actor) -> Result<Pushed, WriteError> {
         let ledger = self.writable()?;
         let sender = Sender::new(Via::Post, actor);
-        let admitted = ledger.admit(token, Some(key), &sender).map_err(WriteError::from);
+        let admitted = self.verify(ledger, token, Some(key), &sender).map_err(WriteError::from);
         if let (Some(signing), Err(WriteError::Refused(refusal @ Refusal::IssuerKind { .. }))) =
             (&self.signing, &admitted)
         {
@@ -129,11 +130,12 @@ impl Node {
             if let Err(WriteError::Sign(SignError::Issuer { .. })) = &result {
                 self.metrics.refused(Via::Post, refusal);
             }
-            self.metrics.sign_requests.with_label_values(&[outcome(&result)]).inc();
+            self.metrics.nats.sign_requests.inc([outcome(&result)]);
             return result;
         }
         if let Err(error) = &admitted {
             self.count(Via::Post, Err(error));
+            self.pushed(Via::Post, Pushing::Account, Some(error));
         }
         Ok(Pushed::Taken(self.enqueue(admitted?, sender).await?.outcome(self).await?))
     }
@@ -169,9 +171,15 @@ impl Node {
         let claims = AccountJwt::decode(&text).map_err(Refusal::from)?.claims;
         let request = SignRequest { node: self, ledger, signing, key, actor, claims };
         request.may_be_signed().await?;
-        let _place = signing.places.try_acquire().map_err(|_| SignError::Busy)?;
-        let answer = signing.signer.sign(Bytes::copy_from_slice(text.as_bytes())).await.map_err(SignError::NoAnswer)?;
-        match other_than_jwt(&answer)? {
+        let unsigned = |error: SignError| {
+            let error = error.into();
+            self.pushed(Via::Post, Pushing::Account, Some(&error));
+            error
+        };
+        let _place = signing.places.try_acquire().map_err(|_| unsigned(SignError::Busy))?;
+        let signed = signing.signer.sign(Bytes::copy_from_slice(text.as_bytes())).await;
+        let answer = signed.map_err(|why| unsigned(SignError::NoAnswer(why)))?;
+        match other_than_jwt(&answer).map_err(unsigned)? {
             Some(text) => Ok(request.is_pending(text)),
             None => request.is_signed(&answer).await,
         }
@@ -184,6 +192,9 @@ impl SignRequest<'_> {
         let may_be = self.is_in_order().await;
         if let Err(WriteError::Refused(refusal)) = &may_be {
             self.node.metrics.refused(Via::Post, refusal);
+        }
+        if let Err(error) = &may_be {
+            self.node.pushed(Via::Post, Pushing::Account, Some(error));
         }
         may_be
     }

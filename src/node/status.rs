@@ -1,8 +1,6 @@
-//! The readiness report and the gauges.
+//! The readiness report.
 
 use super::Node;
-use crate::clock;
-use crate::metrics::gauge;
 
 /// Replicas that the readiness report names.
 const NAMED: usize = 5;
@@ -45,24 +43,6 @@ impl Node {
             checks.push(Check { name: "resolver", ok: true, detail: policy.describe() });
         }
         checks
-    }
-
-    /// Brings the gauges up to date before a scrape.
-    pub fn measure(&self) {
-        self.metrics.operator_expiry.set(self.trust().map_or(0, |trust| trust.exp()));
-        let links = self.gate.standing().chain().map_or(0, |chain| chain.len());
-        self.metrics.operator_chain_links.set(i64::try_from(links).unwrap_or(i64::MAX));
-        self.metrics.withheld_accounts.set(gauge(self.withheld().unwrap_or(0)));
-        self.backend.measure(&self.metrics);
-        let counts = self.replicas.counts(clock::uptime_millis());
-        for (state, count) in [("in_sync", counts.in_sync), ("behind", counts.behind), ("silent", counts.silent)] {
-            self.metrics.replicas.with_label_values(&[state]).set(gauge(count));
-        }
-        self.metrics.sign_requests_in_flight.set(i64::try_from(self.sign_requests()).unwrap_or(i64::MAX));
-        self.measure_nats_servers();
-        let connected = self.nats().filter(|nats| nats.is_connected());
-        self.metrics.nats_connected.set(i64::from(connected.is_some()));
-        self.metrics.nats_effective.set(i64::from(connected.is_some_and(|nats| nats.problem().is_none())));
     }
 
     /// The state of the connection to NATS. It never makes this server unready.

@@ -1,10 +1,12 @@
 //! Changes, as the edges ask for them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::{Ledger, Node, PackVerdict, Role, SignError, Submitted, SubmittedActivation};
+use crate::clock;
 use crate::gate::{ActivationRefusal, Entry, Refusal, Sender, SentFor, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::StoreError;
@@ -53,7 +55,37 @@ impl From<CommitError> for WriteError {
     }
 }
 
+/// What a client pushes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pushing {
+    Account,
+    Activation,
+    Operator,
+    Delete,
+}
+
+impl Pushing {
+    /// The label in metrics.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Activation => "activation",
+            Self::Operator => "operator",
+            Self::Delete => "delete",
+        }
+    }
+}
+
 impl WriteError {
+    /// The label in metrics: whether the client is at fault or this server.
+    const fn result(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "error",
+            Self::Sign(error) if !matches!(error, SignError::Issuer { .. }) => "error",
+            Self::ReadOnly(_) | Self::Folder | Self::Refused(_) | Self::Withholds { .. } | Self::Sign(_) => "refused",
+        }
+    }
+
     /// The reason as the clients of this server may read it: see [`StoreError::for_clients`](crate::store::StoreError::for_clients).
     pub fn for_clients(&self) -> String {
         match self {
@@ -100,8 +132,24 @@ impl Node {
         expected: Option<&AccountKey>,
         sender: &Sender,
     ) -> Result<Arc<Entry>, WriteError> {
-        let admitted = self.writable()?.admit(token, expected, sender);
+        let admitted = self.verify(self.writable()?, token, expected, sender);
         admitted.map_err(|error| self.failed(error, sender.via))
+    }
+
+    /// Has the gate judge an account JWT, and notes how long that took if it was pushed.
+    pub(super) fn verify(
+        &self,
+        ledger: &dyn Ledger,
+        token: &[u8],
+        expected: Option<&AccountKey>,
+        sender: &Sender,
+    ) -> Result<Arc<Entry>, CommitError> {
+        let began = Instant::now();
+        let admitted = ledger.admit(token, expected, sender);
+        if matches!(sender.via, Via::Post | Via::Update) {
+            self.metrics.writes.verify.observe(began.elapsed().as_secs_f64());
+        }
+        admitted
     }
 
     /// Gives an admitted JWT its place in the order of changes, the second step of [`Node::submit`]: those that are called
@@ -120,6 +168,7 @@ impl Node {
         sender: &Sender,
     ) -> Result<Submitted, WriteError> {
         self.count(sender.via, result.as_ref().map(|_| ()));
+        self.pushed(sender.via, Pushing::Account, result.as_ref().err());
         let submitted = result?;
         if submitted.changed {
             let (entry, via) = (&submitted.entry, sender.via.label());
@@ -162,6 +211,7 @@ impl Node {
         let (via, actor) = (sender.via, sender.actor.clone());
         let result = self.writable()?.submit_activation(token, sent_for, sender).await.map_err(Into::into);
         self.count(via, result.as_ref().map(|_| ()));
+        self.pushed(via, Pushing::Activation, result.as_ref().err());
         let submitted = result?;
         if submitted.changed {
             let activation = &submitted.activation;
@@ -213,14 +263,28 @@ impl Node {
         let via = sender.via;
         let result = self.writable()?.delete(request, expected, sender).await.map_err(Into::into);
         self.count(via, result.as_ref().map(|_| ()));
+        self.pushed(via, Pushing::Delete, result.as_ref().err());
         result
     }
 
-    /// Counts a write that failed, and returns it as the error of the edges.
+    /// Counts an account's JWT that failed on its way to the order of changes, and returns why as the error of the edges.
     pub(super) fn failed(&self, error: CommitError, via: Via) -> WriteError {
         let error = error.into();
         self.count(via, Err(&error));
+        self.pushed(via, Pushing::Account, Some(&error));
         error
+    }
+
+    /// Counts what a client pushed, with its result. Other ways are no pushes.
+    pub(super) fn pushed(&self, via: Via, kind: Pushing, error: Option<&WriteError>) {
+        if !matches!(via, Via::Post | Via::Update) {
+            return;
+        }
+        let writes = &self.metrics.writes;
+        if error.is_none() {
+            writes.last_push.show(Some(clock::unix_seconds()));
+        }
+        writes.pushes.inc([kind.label(), error.map_or("ok", WriteError::result)]);
     }
 
     pub(super) fn count(&self, via: Via, result: Result<(), &WriteError>) {
@@ -229,7 +293,7 @@ impl Node {
             Err(WriteError::Refused(refusal)) => self.metrics().refused(via, refusal),
             // Nothing was to be committed yet.
             Err(WriteError::Failed(error)) if error.is_importing() || error.is_unaudited() => {}
-            Err(WriteError::Failed(_)) => self.metrics().commit_failures.inc(),
+            Err(WriteError::Failed(_)) => self.metrics().writes.commit_failures.inc(),
             // Nothing was submitted, or it is counted where it is judged.
             Err(WriteError::ReadOnly(_) | WriteError::Folder | WriteError::Withholds { .. } | WriteError::Sign(_)) => {}
         }

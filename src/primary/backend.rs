@@ -22,7 +22,7 @@ use crate::node::{
     Answer, Backend, Check, Digested, Feed, JournalFeed, KeyList, Ledger, Lookup, LookupError, LookupNow, Miss,
     NoKeyList, Now, PackVerdict, Submitted, SubmittedActivation, Whole, Withheld, WriteError,
 };
-use crate::store::journal::{CommitError, Committing, NatsServerChange, Stored};
+use crate::store::journal::{CommitError, Committing, DiskFigures, NatsServerChange, Stored};
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
 
 impl Backend for Arc<Primary> {
@@ -146,8 +146,15 @@ impl Backend for Arc<Primary> {
     }
 
     fn measure(&self, metrics: &Metrics) {
-        metrics.accounts.set(gauge(self.journal().count()));
-        metrics.serial.set(gauge(self.journal().head().serial));
+        metrics.store.accounts.set(gauge(self.journal().count()));
+        metrics.store.serial.set(gauge(self.journal().head().serial));
+        let (entries, bytes) = self.bodies.size();
+        metrics.store.cache_entries.set(gauge(entries));
+        metrics.store.cache_bytes.set(gauge(bytes));
+    }
+
+    fn disk_figures(&self) -> DiskFigures {
+        self.journal().disk_figures()
     }
 }
 

@@ -48,6 +48,13 @@ impl BodyCache {
         self.cache.get(key)
     }
 
+    /// How many JWTs there are, and how many bytes they count.
+    pub(super) fn size(&self) -> (u64, u64) {
+        // The cache counts only when its pending work is run.
+        self.cache.run_pending_tasks();
+        (self.cache.entry_count(), self.cache.weighted_size())
+    }
+
     /// Called with every committed change, before it is answered or followed.
     pub(super) fn follow(&self, change: &Change) {
         for key in change.keys() {

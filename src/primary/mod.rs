@@ -47,6 +47,7 @@ use crate::folder::FolderLock;
 use crate::gate::{Entry, Gate, OperatorChange, Refusal, Sender, Tombstone, Via};
 use crate::generation::Generation;
 use crate::key::AccountKey;
+use crate::metrics::CommitMetrics;
 use crate::node::Submitted;
 use crate::store::journal::{CommitError, Committing, Notes, Options, Outcome, Write};
 use crate::store::{Journal, JournalReader, StoreError};
@@ -169,6 +170,11 @@ impl Primary {
     /// The same, to be kept.
     pub const fn reader(&self) -> &Arc<JournalReader> {
         self.journal.reader()
+    }
+
+    /// Has each commit measured from now on.
+    pub fn measured_by(&self, metrics: CommitMetrics) {
+        self.journal.measured_by(metrics);
     }
 
     /// How far others have come, written down in the journal.

@@ -24,6 +24,7 @@ use crate::node::{
     Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, JournalFeed, KeyList, LookupError,
     LookupNow, Miss, NoKeyList, Now, Question, Relayed, SyncState, Upstream, Whole, Withheld, Write, WriteError,
 };
+use crate::store::journal::DiskFigures;
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
 
 impl Backend for Replica {
@@ -179,14 +180,18 @@ impl Backend for Replica {
     fn measure(&self, metrics: &Metrics) {
         let held = &self.parts.held;
         let (entries, bytes) = held.copies.size();
-        metrics.replica_cache_entries.set(gauge(entries));
-        metrics.replica_cache_bytes.set(gauge(bytes));
-        metrics.replica_stored_bytes.set(gauge(held.store.reader().texts().map_or(0, |(texts, _)| texts)));
-        metrics.serial.set(gauge(held.freshness.serial()));
-        metrics.replica_ahead.set(gauge(held.store.stand().ahead));
-        metrics.clock_difference(self.parts.upstream.clock_difference());
+        metrics.replica.cache_entries.set(gauge(entries));
+        metrics.replica.cache_bytes.set(gauge(bytes));
+        metrics.replica.stored_bytes.set(gauge(held.store.reader().texts().map_or(0, |(texts, _)| texts)));
+        metrics.store.serial.set(gauge(held.freshness.serial()));
+        metrics.replica.ahead.set(gauge(held.store.stand().ahead));
+        metrics.replica.clock_difference.show(self.parts.upstream.clock_difference());
         // The age of the primary itself, not of a replica on the way.
-        metrics.replica_heard.set(held.freshness.heard_at() / 1000);
+        metrics.replica.heard.show(Some(held.freshness.heard_at() / 1000));
+    }
+
+    fn disk_figures(&self) -> DiskFigures {
+        self.parts.held.store.reader().disk_figures()
     }
 }
 

@@ -56,8 +56,8 @@ use crate::feed::wire::new_name;
 use crate::gate::{Gate, Refusal};
 use crate::metrics::Metrics;
 use crate::node::Replicas;
-use crate::store::StoreError;
 use crate::store::journal::upstream::UpstreamWrite;
+use crate::store::{JournalReader, StoreError};
 use crate::throttle::Throttle;
 use crate::tls::TlsFiles;
 use crate::upstream::{Access, Upstream};
@@ -158,6 +158,11 @@ impl Replica {
     pub async fn close(&self) {
         self.parts.held.store.write_soon(UpstreamWrite::Heard(self.parts.held.freshness.heard_at()));
         self.parts.held.store.close().await;
+    }
+
+    /// What the store answers.
+    pub fn journal(&self) -> &JournalReader {
+        self.parts.held.store.journal()
     }
 
     /// The URL of the upstream server, without credentials.

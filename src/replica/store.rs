@@ -72,6 +72,7 @@ impl Store {
                 growing.notify_one();
             }
         })?;
+        journal.measured_by(env.metrics.writes.commit.clone());
         let store = Self {
             journal,
             place,
@@ -79,7 +80,7 @@ impl Store {
             grown,
             identity: Mutex::default(),
             failing: AtomicBool::new(false),
-            failures: env.metrics.replica_store_failures.clone(),
+            failures: env.metrics.replica.store_failures.clone(),
             _lock: lock,
         };
         match store.journal.replica_id()? {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::error::StartError;
 use super::role::Role;
 use super::trust::{self, GivenTrust};
-use crate::config::Settings;
+use crate::config::{ReplicaMode, Settings};
 use crate::gate::Gate;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics, Part, Profile};
 use crate::nats::Edge;
 use crate::node::{Node, NodeParts, OperatorFile};
 
@@ -31,8 +31,7 @@ impl Built {
         // Opening the store may bring another operator JWT into force.
         let operator_file = operator_file(settings, &gate, problem.as_ref());
         let gate = Arc::new(gate);
-        let role_name = if settings.is_replica() { "replica" } else { "primary" };
-        let metrics = Arc::new(Metrics::new(role_name).map_err(|error| StartError::Other(error.to_string()))?);
+        let metrics = Arc::new(Metrics::new(profile(settings)).map_err(|error| StartError::Other(error.to_string()))?);
         let role = Role::open(settings, &gate, &metrics)?;
         match problem {
             Some(problem) if gate.trust().is_none() => return Err(problem),
@@ -63,6 +62,27 @@ impl Built {
         node.report_operator();
         Ok(Self { role, node, edge, system_jwt })
     }
+}
+
+/// Which metrics this server has.
+fn profile(settings: &Settings) -> Profile {
+    let (role, store) = if settings.is_replica() {
+        (metrics::Role::Replica, false)
+    } else {
+        (
+            metrics::Role::Primary,
+            settings.store.dir.is_some() && !settings.store.readonly && settings.store.nsc.is_none(),
+        )
+    };
+    let has_nats = !settings.nats.servers.is_empty();
+    let parts = [
+        (Part::Nats, has_nats),
+        (Part::Signing, has_nats && settings.nats.sign_request_subject.is_some()),
+        (Part::Folder, store),
+        (Part::Audit, settings.audit.path.is_some()),
+        (Part::Cache, settings.replica_mode() == Some(ReplicaMode::Cache)),
+    ];
+    Profile::new(role, parts.into_iter().filter_map(|(part, is_there)| is_there.then_some(part)).collect())
 }
 
 /// The configured operator JWT, as it was read.

@@ -1,48 +1,121 @@
-//! The HTTP server: its address, its TLS, and how many connections it may have.
+//! The HTTP server: its addresses, its TLS, and how many connections it may have.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::error::StartError;
+use super::inherited::InheritedSockets;
 use crate::access::AccessControl;
-use crate::config::{self, Settings};
+use crate::config::{Http, HttpTls, ListenAddress, Settings};
 use crate::descriptors;
-use crate::http;
+use crate::http::{self, Listener, ListenerKind, Socket};
 use crate::node::Node;
 use crate::tls::ServerTls;
 use crate::upstream;
 
-/// What HTTPS is served with, if it is, kept up to date with its files.
-pub(super) fn https(settings: &Settings, node: &Arc<Node>) -> Result<Option<Arc<ServerTls>>, StartError> {
-    if !settings.http.tls.is_on() {
-        return Ok(None);
-    }
-    let tls = Arc::new(ServerTls::load(&settings.http.tls, node.metrics().clone())?);
-    node.serves_https(tls.files().clone());
-    tokio::spawn(tls.files().clone().watch());
-    Ok(Some(tls))
+/// The certificates that HTTPS is served with, kept up to date with their files.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates {
+    /// Of the main listener. `None`: it speaks plain HTTP.
+    pub(crate) main: Option<ServerTls>,
+    /// Of the one for operators.
+    pub(crate) admin: Option<ServerTls>,
 }
 
-/// Listens on the configured address. Returns the port, too.
+impl Certificates {
+    /// As the settings say.
+    pub(super) fn load(settings: &Settings, node: &Arc<Node>) -> Result<Self, StartError> {
+        let load = |section, tls: &HttpTls| {
+            let tls = tls.is_on().then(|| ServerTls::load(section, tls, node.metrics().clone())).transpose()?;
+            if let Some(tls) = &tls {
+                tokio::spawn(tls.files().clone().watch());
+            }
+            Ok::<_, StartError>(tls)
+        };
+        let main = load("http.tls", &settings.http.tls)?;
+        if let Some(tls) = &main {
+            node.serves_https(tls.files().clone());
+        }
+        let admin = if settings.admin.listen.is_some() { load("admin.tls", &settings.admin.tls)? } else { None };
+        Ok(Self { main, admin })
+    }
+}
+
+/// Listens on the configured addresses, or on the sockets that systemd has opened. Returns the port of the first address, too.
 pub(super) fn listen(
     settings: &Settings,
     node: &Arc<Node>,
+    certificates: &Certificates,
     access: &Arc<AccessControl>,
-    tls: Option<&ServerTls>,
 ) -> Result<(actix_web::dev::Server, u16), StartError> {
-    let tls = tls.map(ServerTls::config).transpose().map_err(|error| StartError::Other(error.to_string()))?;
-    let (host, port) = (&settings.http.host, settings.http.port);
-    let address = http::address::host_port(host, port);
-    let failed = |source| StartError::Listen { address: address.clone(), source };
-    let listeners = http::bind(host, port).map_err(failed)?;
-    // There is always a first one.
-    let local = listeners[0].local_addr().map_err(failed)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let setup = http::Setup::of(&settings.http, max_connections(settings), access.clone(), tls);
+    let config = |tls: &Option<ServerTls>| {
+        tls.as_ref().map(ServerTls::config).transpose().map_err(|error| StartError::Other(error.to_string()))
+    };
+    let (main_tls, admin_tls) = (config(&certificates.main)?, config(&certificates.admin)?);
+    let scheme = if main_tls.is_some() { "https" } else { "http" };
+    let mut inherited = InheritedSockets::take().map_err(StartError::Other)?;
+    let (sockets, host, local) = match std::mem::take(&mut inherited.main) {
+        sockets if sockets.is_empty() => bind_main(&settings.http)?,
+        sockets => {
+            tracing::info!("listening on the sockets of systemd, not on those of the settings");
+            let local = sockets.iter().find_map(Socket::local);
+            let local = local.ok_or_else(|| StartError::Other("systemd has opened no TCP socket for it".to_owned()))?;
+            (sockets, local.ip().to_string(), local)
+        }
+    };
+    let admin = match std::mem::take(&mut inherited.admin) {
+        sockets if sockets.is_empty() => settings.admin.listen.as_ref().map(bind_address).transpose()?,
+        sockets => Some(sockets),
+    };
+    let kind = if admin.is_some() { ListenerKind::Main } else { ListenerKind::Sole };
+    let mut listeners = vec![Listener { kind, sockets, tls: main_tls }];
+    if let Some(sockets) = admin {
+        let shown =
+            settings.admin.listen.as_ref().map_or_else(|| "a socket of systemd".to_owned(), ToString::to_string);
+        tracing::info!("metrics, verbose health and the API are on {shown} alone");
+        listeners.push(Listener { kind: ListenerKind::Admin, sockets, tls: admin_tls });
+    }
+    let setup = http::Setup::of(&settings.http, max_connections(settings), access.clone());
+    let failed = |source| StartError::Listen { address: http::address::host_port(&host, local.port()), source };
     let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
     tracing::info!("{scheme} listening on port {}", local.port());
     tracing::info!("configure the nats-server with:");
-    tracing::info!("  {}", http::address::resolver(&http::address::base(scheme, host, &local)));
+    tracing::info!("  {}", http::address::resolver(&http::address::base(scheme, &host, &local)));
     Ok((server, local.port()))
+}
+
+/// Listens on the main addresses. Returns the first one as it is configured, and as it is.
+fn bind_main(http: &Http) -> Result<(Vec<Socket>, String, SocketAddr), StartError> {
+    let (mut sockets, mut first) = (Vec::new(), None);
+    for address in http.addresses() {
+        let bound = bind_address(&address)?;
+        if let (None, ListenAddress::Tcp { host, .. }) = (&first, address) {
+            first = bound.iter().find_map(Socket::local).map(|local| (host, local));
+        }
+        sockets.extend(bound);
+    }
+    let (host, local) = first.ok_or_else(|| StartError::Other("there is no address to listen on".to_owned()))?;
+    Ok((sockets, host, local))
+}
+
+fn bind_address(address: &ListenAddress) -> Result<Vec<Socket>, StartError> {
+    let bound = match address {
+        ListenAddress::Tcp { host, port } => {
+            http::bind(host, *port).map(|bound| bound.into_iter().map(Socket::Tcp).collect())
+        }
+        ListenAddress::Unix(path) => http::bind_unix(path).map(|bound| vec![Socket::Unix(bound)]),
+    };
+    bound.map_err(|source| StartError::Listen { address: address.to_string(), source })
+}
+
+/// Removes the Unix socket of this server, which nobody serves any more.
+pub(super) fn remove_sockets(settings: &Settings) {
+    if let Some(ListenAddress::Unix(path)) = &settings.admin.listen
+        && let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!("cannot remove the socket {}: {error}", path.display());
+    }
 }
 
 /// Connections of clients at the same time: as many as configured, or as the limit of open files leaves room for.
@@ -60,7 +133,7 @@ fn max_connections(settings: &Settings) -> usize {
              process may have {limit} files open. Raise the hard limit of open files (LimitNOFILE of systemd, ulimit -Hn)"
         );
         // The default is no operator's wish, so only a low limit is worth a warning.
-        if possible < FEW || wanted != config::Http::default().max_connections {
+        if possible < FEW || wanted != Http::default().max_connections {
             tracing::warn!("{text}");
         } else {
             tracing::info!("{text}");

@@ -7,7 +7,9 @@ mod access;
 mod build;
 mod error;
 mod import;
+mod inherited;
 mod listen;
+mod notify;
 mod reload;
 mod role;
 mod stop;
@@ -24,6 +26,7 @@ use crate::calendar;
 use crate::config::Settings;
 use crate::descriptors;
 use build::Built;
+use listen::Certificates;
 use reload::Live;
 use role::Role;
 
@@ -37,22 +40,27 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let mut signals = stop::Signals::install()?;
     let hangups = stop::install(SignalKind::hangup())?;
 
+    notify::status("opening the store");
     let Built { role, node, edge, system_jwt } = Built::of(&settings)?;
-    let tls = listen::https(&settings, &node)?;
+    let certificates = Certificates::load(&settings, &node)?;
     let access = access::of(&settings)?;
-    let (server, port) = listen::listen(&settings, &node, &access, tls.as_deref())?;
+    let (server, port) = listen::listen(&settings, &node, &certificates, &access)?;
 
+    notify::status(&format!("listening on port {port}, starting"));
     let handle = server.handle();
-    let live = Live { settings: settings.clone(), node: node.clone(), role: role.clone(), access, tls };
+    let live = Live { settings: settings.clone(), node: node.clone(), role: role.clone(), access, certificates };
     tokio::spawn(reload.at(hangups, live));
     let serving = tokio::spawn(server);
     tokio::spawn(node.clone().look_after_replicas());
+    tokio::spawn(node.clone().look_after_metrics());
     let mut directory = None;
     // The role may take long to begin. A signal stops this server nevertheless.
     tokio::select! {
         begun = role.begin(&settings, &node, edge, system_jwt, port) => {
             directory = begun?;
             tracing::info!("nats-account-server is running");
+            notify::ready();
+            tokio::spawn(notify::watch(node.clone(), role.clone()));
             signals.wait().await;
         }
         () = signals.wait() => {}
@@ -62,6 +70,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
     }
+    listen::remove_sockets(&settings);
     tracing::info!("http stopped");
     if let Some(mut directory) = directory {
         directory.finish(settings.http.shutdown_grace).await;

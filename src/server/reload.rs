@@ -15,6 +15,8 @@ use tokio::signal::unix::Signal;
 
 use super::access;
 use super::error::StartError;
+use super::listen::Certificates;
+use super::notify;
 use super::role::Role;
 use super::trust;
 use crate::access::{AccessControl, Policy};
@@ -23,7 +25,6 @@ use crate::gate::Trust;
 use crate::jwt::OperatorJwt;
 use crate::logging::Logging;
 use crate::node::{Node, OperatorFile};
-use crate::tls::ServerTls;
 use crate::upstream::Access;
 
 /// What it takes to load the settings again.
@@ -41,8 +42,7 @@ pub(crate) struct Live {
     pub(crate) node: Arc<Node>,
     pub(crate) role: Role,
     pub(crate) access: Arc<AccessControl>,
-    /// If HTTPS is served.
-    pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) certificates: Certificates,
 }
 
 impl Reload {
@@ -64,6 +64,7 @@ impl Reload {
             let read = tokio::task::spawn_blocking(move || {
                 let new = if is_hangup {
                     tracing::info!("received sig-hup, reloading the settings");
+                    notify::reloading();
                     reload.reload(&mut live)
                 } else {
                     Some(live.settings.clone())
@@ -81,6 +82,9 @@ impl Reload {
             live = back;
             if let Some(operator) = operator {
                 live.change_operator(operator).await;
+            }
+            if is_hangup {
+                notify::ready();
             }
             if let Some(new) = new.filter(|_| is_hangup) {
                 for key in differences(&live.settings, &new) {
@@ -131,11 +135,16 @@ impl Reload {
 impl Live {
     /// Certificate, key, and who the clients are. HTTPS itself comes and goes with the listening socket.
     fn https(&mut self, new: &Settings) {
-        if let Some(tls) = &self.tls
-            && new.http.tls.is_on()
-        {
-            tls.reload(&new.http.tls);
-            self.settings.http.tls = new.http.tls.clone();
+        for (tls, new, old) in [
+            (&self.certificates.main, &new.http.tls, &mut self.settings.http.tls),
+            (&self.certificates.admin, &new.admin.tls, &mut self.settings.admin.tls),
+        ] {
+            if let Some(tls) = tls
+                && new.is_on()
+            {
+                tls.reload(new);
+                *old = new.clone();
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::nats::Edge;
 use crate::node::{Node, NodeParts};
 use crate::primary::{self, Directory, Primary};
 use crate::replica::{self, BeginError, Replica};
-use crate::store::journal;
+use crate::store::{JournalReader, journal};
 
 /// The role of this server.
 #[derive(Debug, Clone)]
@@ -29,7 +29,9 @@ impl Role {
             let mut setup = primary::Setup::of(settings);
             setup.audit = Some((settings.audit.clone(), metrics.clone()));
             tracing::info!("creating {}", setup.source);
-            return Ok(Self::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
+            let primary = Primary::open(&setup, gate.clone())?;
+            primary.measured_by(metrics.writes.commit.clone());
+            return Ok(Self::Primary(Arc::new(primary)));
         }
         let setup = replica::Setup::of(settings);
         let replica =
@@ -71,6 +73,14 @@ impl Role {
             Self::Replica(replica) => {
                 begin_replica(settings, node, replica, edge, system_jwt, port).await.map(|()| None)
             }
+        }
+    }
+
+    /// What the store answers.
+    pub(super) fn journal(&self) -> &JournalReader {
+        match self {
+            Self::Primary(primary) => primary.journal(),
+            Self::Replica(replica) => replica.journal(),
         }
     }
 

@@ -7,6 +7,7 @@ use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::StartError;
+use super::notify;
 use crate::node::Node;
 
 /// Stops serving. The server is not ready any more from the start.
@@ -19,6 +20,7 @@ use crate::node::Node;
 /// be hurried once it stops gently.
 pub(super) async fn gently(node: &Arc<Node>, handle: &ServerHandle, delay: Duration) -> bool {
     tracing::info!("stopping account server");
+    notify::stopping();
     node.leave();
     let again = again();
     tokio::pin!(again);

@@ -128,11 +128,11 @@ impl TlsFiles {
 
 /// Says when the certificate expires, to people and to machines.
 fn tell(section: &str, paths: &Tls, metrics: &Metrics, what: &str, not_after: Option<&NotAfter>) {
+    metrics.expiry.certificates.show_of([section], not_after.map(|end| end.unix));
     match not_after {
         None if *paths == Tls::default() => {}
         None => tracing::info!("{section}: {what}"),
         Some(NotAfter { unix, day }) => {
-            metrics.certificate_expires(section, *unix);
             if *unix <= clock::unix_seconds() {
                 tracing::warn!(
                     "{section}: {what}, but the certificate expired on {day}: the other side will reject it"
@@ -149,6 +149,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::metrics::Profile;
 
     /// Counts its inputs, and rejects those without a certificate.
     #[derive(Debug, Default)]
@@ -173,7 +174,7 @@ mod tests {
         let (first, second) = (pem(), pem());
         std::fs::write(&root, &first).unwrap();
         let paths = Tls { root: Some(root.clone()), ..Tls::default() };
-        let (user, metrics) = (Arc::new(Counting::default()), Arc::new(Metrics::new("primary").unwrap()));
+        let (user, metrics) = (Arc::new(Counting::default()), Arc::new(Metrics::new(Profile::primary()).unwrap()));
         let files = TlsFiles::new(
             "http.tls",
             paths.clone(),

@@ -18,8 +18,6 @@ use super::{NotAfter, TlsError, TlsFiles, TlsFilesUser, TlsSnapshot, provider};
 use crate::config::{ClientAuth, HttpTls};
 use crate::metrics::Metrics;
 
-const SECTION: &str = "http.tls";
-
 /// Certificate, key and client authorities of the HTTPS server.
 #[derive(Debug)]
 pub struct ServerTls {
@@ -28,14 +26,14 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Loads what the settings name. Blocks.
-    pub fn load(settings: &HttpTls, metrics: Arc<Metrics>) -> Result<Self, TlsError> {
+    /// Loads what the settings of a section, such as `http.tls`, name. Blocks.
+    pub fn load(section: &'static str, settings: &HttpTls, metrics: Arc<Metrics>) -> Result<Self, TlsError> {
         let paths = settings.files();
-        let snapshot = TlsSnapshot::read(SECTION, &paths);
+        let snapshot = TlsSnapshot::read(section, &paths);
         let client_auth = settings.client_auth();
         let (state, not_after) = ServerTlsState::of(&snapshot, client_auth)?;
         let current = Arc::new(Current { client_auth: Mutex::new(client_auth), state: ArcSwap::from_pointee(state) });
-        let files = TlsFiles::new(SECTION, paths, &snapshot, not_after.as_ref(), current.clone(), metrics);
+        let files = TlsFiles::new(section, paths, &snapshot, not_after.as_ref(), current.clone(), metrics);
         Ok(Self { current, files })
     }
 

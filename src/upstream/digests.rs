@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::feed::SubjectKind;
     use crate::feed::wire::SERVER_HEADER;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Metrics, Profile};
 
     /// What a server makes of one answer, and how it was asked.
     async fn asked(
@@ -113,7 +113,7 @@ mod tests {
         let primary = format!("http://{}", listener.local_addr().expect("bound"));
         let setup =
             Setup { primaries: vec![primary.clone()], timeout: Duration::from_secs(1), access: Access::default() };
-        let metrics = Arc::new(Metrics::new("replica").expect("metrics"));
+        let metrics = Arc::new(Metrics::new(Profile::replica()).expect("metrics"));
         let (clients, _) = Clients::load(&setup, "nas-test".into(), metrics).expect("clients");
         let server = UpstreamServer::new(&primary, clients).expect("a URL");
         let serve = async {

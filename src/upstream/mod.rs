@@ -264,7 +264,7 @@ impl Upstream {
         if let Err(error @ UpstreamError::Foreign(_)) = &result {
             let before = self.servers[place].health.judge(ServerVerdict::Foreign(error.to_string().into()));
             if !matches!(before, ServerVerdict::Foreign(_)) {
-                self.metrics.replica_foreign_upstreams.inc();
+                self.metrics.replica.foreign_upstreams.inc();
                 tracing::error!("{} is put aside, and checked again later: {error}", self.servers[place].shown());
             }
         }
@@ -295,7 +295,7 @@ impl Upstream {
         from.health.leave();
         to.health.prefer();
         self.show();
-        self.metrics.replica_failovers.inc();
+        self.metrics.replica.failovers.inc();
         if place < left {
             tracing::info!("requests go to {} again instead of {}: {why}", to.shown(), from.shown());
         } else {
@@ -306,9 +306,9 @@ impl Upstream {
     fn show(&self) {
         let current = self.place();
         for (place, server) in self.servers.iter().enumerate() {
-            self.metrics.replica_upstream.with_label_values(&[server.shown()]).set(i64::from(place == current));
+            self.metrics.replica.upstream.with_label_values(&[server.shown()]).set(i64::from(place == current));
         }
         // A server that is listed twice has one series.
-        self.metrics.replica_upstream.with_label_values(&[self.shown()]).set(1);
+        self.metrics.replica.upstream.with_label_values(&[self.shown()]).set(1);
     }
 }

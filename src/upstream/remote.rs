@@ -15,6 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
 
 /// The server.
+#[derive(Clone)]
 pub(crate) struct RemoteServer {
     client: reqwest::Client,
     base: String,

@@ -84,3 +84,51 @@ async fn a_revocation_is_complete_with_no_connection_left_on_any_release() {
     }
     assert!(others.iter().all(|other| other.connection_state() == State::Connected));
 }
+
+#[tokio::test]
+async fn the_time_until_a_change_is_in_force_is_measured_by_what_it_does() {
+    let cluster = Cluster::one().await;
+    let (account, http) = (cluster.open().await, &cluster.primary.http);
+    let count = async |name: &str, change: &str| {
+        http.metric(&format!("{name}_duration_seconds_count"), &format!("change=\"{change}\"")).await
+    };
+    until("the account is in force", || async { count("in_force", "other").await >= 1.0 }).await;
+    assert_eq!(count("in_force", "revocation").await, 0.0);
+    cluster.revoke(&account, &account.user()).await;
+    until("the revocation is in force", || async { count("in_force", "revocation").await == 1.0 }).await;
+    assert_eq!(count("in_force_nats", "revocation").await, 1.0);
+    // The revocation of before is no news.
+    let others = count("in_force", "other").await;
+    let text = http.get("/metrics").await.body;
+    for change in ["revocation", "deletion", "other"] {
+        let line = format!("in_force_overdue{{change=\"{change}\"}} 0");
+        assert!(text.contains(&line), "{text}");
+    }
+    let request = cluster.operator.delete_request(&[&account], 0);
+    http.delete(&format!("{}&require=all", waiting(&account, "10s")), request).await.expect(200);
+    until("the deletion is in force", || async { count("in_force", "deletion").await == 1.0 }).await;
+    assert_eq!(count("in_force", "other").await, others);
+}
+
+#[tokio::test]
+async fn a_revocation_that_waits_for_nats_is_overdue_also_if_a_later_change_takes_its_place() {
+    let cluster = Cluster::one().await;
+    let (account, http) = (cluster.open().await, &cluster.primary.http);
+    // The system account's, too.
+    until("both accounts are in force", || async {
+        http.metric("in_force_duration_seconds_count", "change=\"other\"").await == 2.0
+    })
+    .await;
+    cluster.wire.cut();
+    cluster.connected(0.0).await;
+    cluster.revoke(&account, &account.user()).await;
+    // The later one revokes nothing more, and is not older than ten seconds when the revocation is.
+    let overdue = async |change: &str| http.metric("in_force_overdue", &format!("change=\"{change}\"")).await;
+    until("it is overdue", || async { overdue("revocation").await == 1.0 }).await;
+    http.post(&account.path(), cluster.version(&account)).await.expect(200);
+    assert_eq!((overdue("revocation").await, overdue("other").await), (1.0, 0.0));
+    cluster.wire.heal();
+    until("it is in force", || async { overdue("revocation").await == 0.0 }).await;
+    assert_eq!(http.metric("in_force_duration_seconds_count", "change=\"revocation\"").await, 1.0);
+    assert!(http.metric("in_force_duration_seconds_sum", "change=\"revocation\"").await > 10.0);
+}

@@ -338,7 +338,7 @@ async fn the_feed_carries_activations_and_a_replica_pulls_what_it_is_asked_for()
     for _ in 0..5 {
         assert_eq!(replica.http.get(&path).await.expect(404).body, "No Matching JWT\n");
     }
-    let asked = primary.http.metric("http_requests_total", "code=\"404\",route=\"activation\"").await;
+    let asked = primary.http.metric("http_requests_total", "code=\"404\",method=\"GET\",route=\"activation\"").await;
     assert_eq!(asked, 1.0, "what is unknown is not asked for again at once");
     let first = exporter.activation(&importer, "orders", 200);
     push(&primary, &first).await;
@@ -346,7 +346,7 @@ async fn the_feed_carries_activations_and_a_replica_pulls_what_it_is_asked_for()
     for _ in 0..5 {
         assert_eq!(replica.http.get(&path).await.expect(200).body, first);
     }
-    let pulled = primary.http.metric("http_requests_total", "code=\"200\",route=\"activation\"").await;
+    let pulled = primary.http.metric("http_requests_total", "code=\"200\",method=\"GET\",route=\"activation\"").await;
     // The request may come just before the change, and then another one after it.
     assert!((2.0..=3.0).contains(&pulled), "a push and a pull: {pulled}");
     let second = exporter.activation(&importer, "orders", 100);

@@ -11,3 +11,5 @@ mod connections;
 mod document;
 mod http_contract;
 mod letter;
+mod listeners;
+mod metrics;

@@ -272,7 +272,7 @@ async fn under_steady_change_reports_come_ten_times_a_second() {
     let primary = Server::primary(&operator).await;
     let replica = replica(&operator, &primary.url, "one").start().await;
     all_confirm(&primary, &["one"]).await;
-    let reports = || primary.http.metric("http_requests_total", "code=\"204\",route=\"followers\"");
+    let reports = || primary.http.metric("http_requests_total", "code=\"204\",method=\"POST\",route=\"followers\"");
     let (before, began) = (reports().await, Instant::now());
     let account = Account::new();
     for age in (0..5_000).rev() {

@@ -87,7 +87,8 @@ async fn everything_goes_to_the_second_while_the_first_is_down_and_back_afterwar
     let (held, cold) = (two.account().await, [two.account().await, two.account().await]);
     let replica = two.replica().await;
     pulls(&replica, &held).await;
-    let asked_second = two.primaries[1].http.metric("http_requests_total", "code=\"200\",route=\"account\"").await;
+    let asked_second =
+        two.primaries[1].http.metric("http_requests_total", "code=\"200\",method=\"GET\",route=\"account\"").await;
 
     two.ways[0].cut();
     for account in &cold {
@@ -101,7 +102,8 @@ async fn everything_goes_to_the_second_while_the_first_is_down_and_back_afterwar
     assert!(ready.contains(&urls[1]) && !ready.contains(&urls[0]), "{ready}");
     let refused = replica.http.post(&held.0.path(), held.1.clone()).await.expect(405);
     assert!(refused.body.contains(&urls[1]), "{}", refused.body);
-    let asked = two.primaries[1].http.metric("http_requests_total", "code=\"200\",route=\"account\"").await;
+    let asked =
+        two.primaries[1].http.metric("http_requests_total", "code=\"200\",method=\"GET\",route=\"account\"").await;
     assert!(asked >= asked_second + 2.0);
 
     two.ways[0].heal();

@@ -263,7 +263,8 @@ fn what_is_not_understood_or_has_no_effect_is_a_warning() {
             "signrequesttimeout: 500",
             "nats.sign_request_timeout has no effect, because nats.sign_request_subject is not set",
         ),
-        ("admin { x: 1 }", "nas.conf:1: admin is reserved and has no effect in this version"),
+        ("admin { x: 1 }", "nas.conf:1: unknown key admin.x"),
+        ("admin { tls { cert: a, key: b } }", "admin.tls has no effect, because admin.listen is not set"),
         ("nats { usercredentials: x }", "nats.creds has no effect, because nats.servers is empty: NATS is not used"),
         (
             "http { readtimeout: 1, read_timeout: 2s }",
@@ -325,6 +326,26 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
             "nas.conf:1: nats.connecttimeout is 0, but a number of milliseconds, at least 1 ms, is expected",
         ),
         ("replicationtimeout: -1", "nas.conf:1: replicationtimeout is -1, but a number of milliseconds is expected"),
+        (
+            "http { listen: [\"0.0.0.0:9090\", \"::1:9090\"] }",
+            r#"nas.conf:1: http.listen is ["0.0.0.0:9090", "::1:9090"], but an address with its port such as 0.0.0.0:9090, or a list of them, (the IPv6 address in "::1:9090" needs brackets: [::1]:9090) is expected"#,
+        ),
+        (
+            "http { listen: \"unix:/x\" }",
+            r#"nas.conf:1: http.listen is "unix:/x", but an address with its port such as 0.0.0.0:9090, or a list of them, (a Unix socket is for admin.listen alone) is expected"#,
+        ),
+        (
+            "admin { listen: 9091 }",
+            "nas.conf:1: admin.listen is 9091, but an address with its port such as 127.0.0.1:9091, or a Unix socket such as unix:/run/admin.sock, (in quotes, if it looks like something else) is expected",
+        ),
+        (
+            "admin { listen: \"unix:/x\", tls { cert: a, key: b } }",
+            "admin.tls is set, but admin.listen is a Unix socket, which only this machine reaches: remove admin.tls",
+        ),
+        (
+            "admin { tls { root: r } }",
+            "nas.conf:1: the section admin.tls configures nothing: set cert and key, without which admin.listen speaks plain HTTP, or remove the section",
+        ),
         (
             "store { import_from: \"u:secret@h:9090\" }",
             "nas.conf:1: store.import_from is \"u:secret@h:9090\", but a URL such as https://host:9090 (the scheme http:// or \

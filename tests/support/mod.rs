@@ -14,6 +14,7 @@ pub(crate) mod disk;
 pub(crate) mod fake;
 pub(crate) mod feed;
 pub(crate) mod fleet;
+pub(crate) mod haproxy;
 pub(crate) mod holdings;
 pub(crate) mod http;
 pub(crate) mod login;

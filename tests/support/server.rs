@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -25,6 +26,7 @@ pub(crate) struct Launch {
     user: Option<u32>,
     umask: Option<&'static str>,
     current_dir: Option<PathBuf>,
+    sockets: Vec<(&'static str, Arc<OwnedFd>)>,
 }
 
 impl Launch {
@@ -58,6 +60,17 @@ impl Launch {
     /// A host and port to listen on, at a restart, too, instead of a port of the system's choice.
     pub(crate) fn at(mut self, address: &str) -> Self {
         self.address = Some(address.to_owned());
+        self
+    }
+
+    /// The settings say where it listens.
+    pub(crate) fn at_its_settings(self) -> Self {
+        self.at("")
+    }
+
+    /// A socket that is open before it starts, as with systemd, and its name. At most two.
+    pub(crate) fn socket(mut self, name: &'static str, socket: impl Into<OwnedFd>) -> Self {
+        self.sockets.push((name, Arc::new(socket.into())));
         self
     }
 
@@ -124,7 +137,8 @@ impl Launch {
     pub(crate) async fn try_start(self) -> Result<Server, (ExitStatus, String)> {
         let launch = self.clone();
         let address = self.address.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned());
-        let mut child = self.flag("-hp", address).spawn();
+        let placed = if address.is_empty() { self } else { self.flag("-hp", address) };
+        let mut child = placed.spawn();
         let log = Log::of(child.stderr.take().unwrap());
         let mut server = Server { child, log, launch, url: String::new(), http: Http::new("") };
         let started = Instant::now();
@@ -168,6 +182,12 @@ impl Launch {
         if let Some(most) = self.open_files {
             first.push(format!("ulimit -Sn {} && ulimit -Hn {most}", most / 4));
         }
+        if !self.sockets.is_empty() {
+            let names = self.sockets.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(":");
+            first.push(format!("export LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={names}", self.sockets.len()));
+            // They come as standard input and output. systemd passes them from 3 on.
+            first.push("exec 3<&0 4<&1 </dev/null >/dev/null".to_owned());
+        }
         let mut command = if first.is_empty() {
             Command::new(BINARY)
         } else {
@@ -182,7 +202,11 @@ impl Launch {
             command.uid(user).gid(user);
         }
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
-        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let stream = |place: usize| {
+            let socket = self.sockets.get(place).map(|(_, socket)| socket.try_clone().unwrap());
+            socket.map_or_else(Stdio::null, Stdio::from)
+        };
+        command.env("NO_COLOR", "1").stdin(stream(0)).stdout(stream(1)).stderr(Stdio::piped());
         command.spawn().unwrap()
     }
 }

@@ -7,12 +7,11 @@ use super::given::GivenUser;
 use super::judge::{AccountState, judge};
 use super::remote::PastVersions;
 use crate::calendar::utc_time;
-use crate::commands::asked::json;
+use crate::commands::asked::{AskedListeners, json};
 use crate::commands::checks::{Check, Verdict};
 use crate::commands::shown::printable;
 use crate::gate::Trust;
 use crate::key::AccountKey;
-use crate::upstream::remote::RemoteServer;
 
 /// The nats-servers, as the primary knows them.
 #[derive(Debug)]
@@ -60,8 +59,8 @@ pub(super) struct Decision {
 }
 
 /// Asks the primary. `Unknown`: the server is a replica, or compares nothing.
-pub(super) async fn ask(remote: &RemoteServer, key: &AccountKey, history: &PastVersions) -> Result<Fleet, String> {
-    let Some(report) = json::<ReportOfFleet>(remote, "api/v1/servers").await? else {
+pub(super) async fn ask(asked: &AskedListeners, key: &AccountKey, history: &PastVersions) -> Result<Fleet, String> {
+    let Some(report) = json::<ReportOfFleet>(&asked.api, "api/v1/servers").await? else {
         return Ok(Fleet::Unknown("the nats-servers are not known: only the primary compares them".to_owned()));
     };
     if !report.compared {
@@ -72,7 +71,7 @@ pub(super) async fn ask(remote: &RemoteServer, key: &AccountKey, history: &PastV
     for server in report.servers {
         let state = match server.difference(key) {
             Some(Ran { iat, identity }) => {
-                AccountThere::Runs { iat: *iat, text: history.text_of(remote, key, identity).await? }
+                AccountThere::Runs { iat: *iat, text: history.text_of(&asked.accounts, key, identity).await? }
             }
             None if server.state == "unknown" => AccountThere::Unknown(
                 server.unknown.unwrap_or_else(|| "the primary has not compared all its accounts yet".to_owned()),

@@ -9,7 +9,7 @@ use super::fleet;
 use super::judge::AccountState;
 use super::knowledge::Knowledge;
 use crate::clock;
-use crate::commands::asked::{get, json, unexpected};
+use crate::commands::asked::{AskedListeners, get, json, unexpected};
 use crate::feed::wire::SERVER_HEADER;
 use crate::gate::Trust;
 use crate::key::AccountKey;
@@ -17,11 +17,12 @@ use crate::upstream::body;
 use crate::upstream::remote::{RemoteServer, text, words};
 
 /// What a running server serves of an account. The error says why it cannot be asked.
-pub(super) async fn ask(remote: &RemoteServer, key: &AccountKey) -> Result<Knowledge, String> {
+pub(super) async fn ask(asked: &AskedListeners, key: &AccountKey) -> Result<Knowledge, String> {
+    let remote = &asked.accounts;
     let operator = operator(remote).await?;
     let history = history(remote, key).await?;
     let account = account(remote, key, &history).await?;
-    let fleet = fleet::ask(remote, key, &history).await?;
+    let fleet = fleet::ask(asked, key, &history).await?;
     Ok(Knowledge { place: remote.shown(), account, operator, fleet })
 }
 

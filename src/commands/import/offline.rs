@@ -18,7 +18,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::gate::{Gate, SentFor, Via};
 use crate::key::AccountKey;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Profile};
 use crate::primary::{self, Directory, Primary};
 use crate::store::journal::{self, CommitError};
 
@@ -57,7 +57,7 @@ impl Offline {
         if dry_run {
             primary.go_without_scan();
         } else {
-            let metrics = Arc::new(Metrics::new("primary").map_err(|error| failed(&error))?);
+            let metrics = Arc::new(Metrics::new(Profile::primary()).map_err(|error| failed(&error))?);
             let begun =
                 primary.start_directory(&metrics, settings.store.look_interval).map_err(|error| failed(&error))?;
             while !primary.progress().is_complete() {

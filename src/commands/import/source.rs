@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::folder::{self, Layout, Unread, nsc};
 use crate::jwt::pack::Line;
 use crate::jwt::{AnyJwt, Body, given};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Profile};
 use crate::nats::{self, Pulled, Purpose};
 use crate::upstream::Access;
 use crate::upstream::pack_lines::{self, PackLines};
@@ -221,7 +221,7 @@ async fn stream(mut from: impl Read + Send + 'static, found: Sender<Line>) -> Re
 }
 
 async fn resolver(setup: &nats::Setup, found: Sender<Line>) -> Result<(), String> {
-    let metrics = Arc::new(Metrics::new("primary").map_err(|error| error.to_string())?);
+    let metrics = Arc::new(Metrics::new(Profile::primary()).map_err(|error| error.to_string())?);
     let link = nats::Link::new(setup.clone(), metrics).map_err(|error| error.to_string())?;
     link.check_creds().await.map_err(|error| error.to_string())?;
     let connected = nats::connect(&link, Purpose::Packs).await.map_err(|error| error.to_string())?;

@@ -114,7 +114,8 @@ fn unit(plan: &Plan) -> String {
     format!(
         "# A hint: the repository's deploy/nats-account-server.service protects more.\n#   useradd --system --shell \
          /usr/sbin/nologin nats-account-server\n#   the user must own {store}, and read {operator}\n\n[Unit]\nDescription=NATS \
-         account server\nWants=network-online.target\nAfter=network-online.target\n\n[Service]\nUser=nats-account-server\n\
+         account server\nWants=network-online.target\nAfter=network-online.target\n\n[Service]\nType=notify\nWatchdogSec=60\n\
+         User=nats-account-server\n\
          ExecStart=/usr/local/bin/nats-account-server -c {settings}\nExecReload=/bin/kill -HUP \
          $MAINPID\nRestart=on-failure\nTimeoutStopSec=30\nUMask=0027\nLimitNOFILE=65536\nNoNewPrivileges=yes\n\
          ProtectSystem=strict\nReadWritePaths={store}\n\n[Install]\nWantedBy=multi-user.target\n",

@@ -39,7 +39,7 @@ impl Plan {
             nats: settings.nats.servers.clone(),
             host: settings.http.host.clone(),
             port: settings.http.port,
-            url: local::url(&settings.http)?,
+            url: local::url_of(&settings.http)?,
             system_account: trust.system_account().copied(),
             dir,
             operator,

@@ -8,6 +8,7 @@ mod journal;
 mod server;
 mod wanted;
 
+use super::asked::AskedListeners;
 use super::{asked, gate_of, stored_journal_of};
 use crate::api::{AccountPage, AccountSummary, VersionDiff, VersionList};
 use crate::config::Settings;
@@ -45,7 +46,7 @@ pub(super) struct Piece {
 impl Source {
     /// The server of `--url`, or else the one that runs on the folder of the settings or at their address, or that folder.
     pub(super) fn of(settings: &Settings, url: Option<&str>, offline: bool) -> Result<Self, Failure> {
-        if let Some(remote) = asked::server(settings, url, offline)? {
+        if let Some(AskedListeners { api: remote, .. }) = asked::server(settings, url, offline)? {
             return Ok(Self::Server(AskedServer::new(remote, url.is_some())));
         }
         if let Some(journal) = stored_journal_of(settings).ok().filter(|journal| journal.exists()) {

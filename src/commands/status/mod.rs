@@ -77,7 +77,7 @@ pub(super) fn run(settings: Result<Settings, String>, args: &StatusArgs) -> Resu
 /// The servers to ask: those of the URLs, or the one of the settings.
 fn servers(settings: &Settings, urls: &[String]) -> Result<Vec<RemoteServer>, String> {
     if urls.is_empty() {
-        return Ok(vec![LocalServer::of(settings)?.remote]);
+        return Ok(vec![LocalServer::of_api(settings)?.remote]);
     }
     let access = Access::of_command(settings);
     urls.iter().map(|url| RemoteServer::new(url, "the command line", &access)).collect()

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Tls;
+use crate::config::listen::ListenAddress;
 use crate::config::units::millis;
 
 /// The HTTP edge.
@@ -17,6 +18,8 @@ pub struct Http {
     pub host: String,
     /// TCP port; 0 lets the system choose. Default 9090.
     pub port: u16,
+    /// Addresses to listen on, instead of `host` and `port`. Default: none, those two.
+    pub listen: Vec<ListenAddress>,
     /// Time for a client to send its request; zero is no limit. Default 5 s.
     #[serde(with = "millis")]
     pub read_timeout: Duration,
@@ -52,6 +55,7 @@ impl Default for Http {
         Self {
             host: "localhost".to_owned(),
             port: 9090,
+            listen: Vec::new(),
             read_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(5),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
@@ -63,6 +67,13 @@ impl Default for Http {
             limits: HttpLimits::default(),
             tls: HttpTls::default(),
         }
+    }
+}
+
+impl Http {
+    /// The addresses to listen on, the first one as this server names itself.
+    pub fn addresses(&self) -> Vec<ListenAddress> {
+        if self.listen.is_empty() { vec![ListenAddress::tcp(&self.host, self.port)] } else { self.listen.clone() }
     }
 }
 

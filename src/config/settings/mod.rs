@@ -1,6 +1,7 @@
 //! The settings of the server: every value is chosen, checked and parsed. Each section has a file of its own.
 
 mod access;
+mod admin;
 mod audit;
 mod http;
 mod log;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, AccessCertificate, AccessNetwork, AccessToken, AccessUser, Scope};
+pub use admin::Admin;
 pub use audit::{Audit, AuditFailure};
 pub use http::{ClientAuth, Http, HttpLimits, HttpTls};
 pub use log::{Log, LogFormat, LogLevel};
@@ -47,6 +49,8 @@ pub struct Settings {
     pub http: Http,
     /// Who may do what.
     pub access: Access,
+    /// The listener for operators.
+    pub admin: Admin,
     /// Where tokens are kept.
     pub store: Store,
     /// The connection to the nats-servers.

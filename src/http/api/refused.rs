@@ -9,6 +9,9 @@ use crate::excerpt::excerpt;
 use crate::key::AccountKey;
 use crate::node::{LookupError, StoreError, TailError, Upstream};
 
+/// The code of a refusal because too much is being read.
+const BUSY: &str = "busy";
+
 /// A refusal: it becomes a problem document.
 #[derive(Debug)]
 pub(super) struct Refused {
@@ -90,7 +93,7 @@ impl Refused {
     /// Too many requests of this kind are being answered.
     pub(super) fn busy() -> Self {
         let message = "too many requests that read much are being answered\ntry again";
-        Self { retry: Some("2"), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message) }
+        Self { retry: Some("2"), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, BUSY, message) }
     }
 
     /// What is stored could not be looked up.
@@ -123,7 +126,7 @@ impl Refused {
             // It is logged where it happens.
             reply::give_reason(&mut response, "");
         }
-        response
+        if self.code == BUSY { reply::shed(response, "queries") } else { response }
     }
 }
 

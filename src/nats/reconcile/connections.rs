@@ -141,7 +141,7 @@ impl CompareContext {
         }
         for cid in left.iter().take(MAX_KICKS) {
             self.asker.kick(&server.id, *cid).await?;
-            self.metrics.kicked.inc();
+            self.metrics.delivery.kicked.inc();
         }
         let (name, count) = (server.name.escape_debug(), left.len().min(MAX_KICKS));
         tracing::info!(

@@ -43,8 +43,8 @@ use super::resolver::peers::Peers;
 use crate::calendar::utc_time;
 use crate::clock;
 use crate::key::{AccountKey, Kind, PublicKey};
-use crate::metrics::Metrics;
-use crate::node::{Again, Compared, Match, NatsServer, NatsServerChange, Node, Receipts, Server};
+use crate::metrics::{Histograms, Metrics};
+use crate::node::{Again, Compared, Match, NatsServer, NatsServerChange, Node, OwedChange, Receipts, Server};
 
 /// How often the progress of comparisons is written to the journal, and lasting differences are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -334,7 +334,7 @@ impl CompareContext {
         {
             self.prove(server, key, &loaded, &mut compared).await?;
         }
-        self.metrics.comparisons.with_label_values(&[compared.found.label()]).inc();
+        self.metrics.delivery.comparisons.inc([compared.found.label()]);
         self.receipts.compared(server, key, compared.clone(), weighed.should_run);
         self.note_in_force(compared.serial);
         Ok(compared)
@@ -353,12 +353,17 @@ impl CompareContext {
 
     /// Notes the time that a change took to be in force everywhere, once it is.
     fn note_in_force(&self, serial: u64) {
+        let note = |durations: &Histograms<1>, change: OwedChange| {
+            let took = clock::unix_millis().saturating_sub(change.at).max(0);
+            durations.of([change.kind.label()]).observe(took as f64 / 1000.0);
+        };
+        if let Some(change) = self.receipts.reached_nats(serial) {
+            note(&self.metrics.delivery.in_force_nats, change);
+        }
         if self.node.is_in_force(serial)
-            && let Some(committed_at) = self.receipts.completed(serial)
+            && let Some(change) = self.receipts.completed(serial)
         {
-            let took = clock::unix_millis().saturating_sub(committed_at).max(0);
-            #[allow(clippy::cast_precision_loss)]
-            self.metrics.in_force_duration.observe(took as f64 / 1000.0);
+            note(&self.metrics.delivery.in_force, change);
         }
     }
 }

@@ -76,7 +76,7 @@ impl CompareContext {
                     self.note_in_force(serial);
                     return;
                 }
-                StoredElsewhere::Sent => self.metrics.repair("stored", "announced"),
+                StoredElsewhere::Sent => self.metrics.delivery.repairs.inc(["stored", "announced"]),
                 StoredElsewhere::Unsettled | StoredElsewhere::Unknown => return,
             }
             sleep(pause).await;

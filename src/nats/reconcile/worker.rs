@@ -250,7 +250,7 @@ impl ServerWorker {
         match &compared.found {
             Match::Current if compared.is_in_force() => {
                 if job.attempts > 0 {
-                    shared.metrics.repair("older", "in_force");
+                    shared.metrics.delivery.repairs.inc(["older", "in_force"]);
                 }
             }
             Match::Current => self.schedule.lock().again(job, now),
@@ -289,12 +289,12 @@ impl ServerWorker {
             return;
         }
         if job.attempts > 1 {
-            shared.metrics.repair(reason, "still_behind");
+            shared.metrics.delivery.repairs.inc([reason, "still_behind"]);
         }
         if shared.announcements.send(Again::Account(job.key)).await.is_err() {
             return;
         }
-        shared.metrics.repair(reason, "announced");
+        shared.metrics.delivery.repairs.inc([reason, "announced"]);
         static LINE: Throttle = Throttle::every(Duration::from_secs(1));
         if let Some(held_back) = LINE.turn(Instant::now()) {
             let name = self.server.name.escape_debug();
@@ -310,7 +310,7 @@ impl ServerWorker {
     }
 
     fn failed(&self, job: Job, error: &AskError) {
-        self.shared.metrics.comparisons.with_label_values(&["failed"]).inc();
+        self.shared.metrics.delivery.comparisons.inc(["failed"]);
         let pause = match error {
             AskError::Denied(_) | AskError::TooLarge(_) => DENIED_RETRY,
             AskError::NotConnected | AskError::Nobody => RETRY,

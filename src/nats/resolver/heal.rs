@@ -81,7 +81,7 @@ pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole
 async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, reason: Reason) {
     match stored::settle(&resolver.node, peers, &key, WINDOW).await {
         StoredElsewhere::Sent => {
-            resolver.node.metrics().healed.with_label_values(&[reason.label()]).inc();
+            resolver.node.metrics().nats.healed.inc([reason.label()]);
             tracing::info!(
                 account = %key,
                 reason = reason.label(),
@@ -158,7 +158,7 @@ async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tom
     }
     // What was heard may have brought one of them back.
     if may_be_sent().await && delete::send(resolver.client(), request).await {
-        resolver.node.metrics().healed.with_label_values(&[Reason::Deleted.label()]).inc();
+        resolver.node.metrics().nats.healed.inc([Reason::Deleted.label()]);
         tracing::info!("a nats-server has accounts that are deleted: sent the request again ({})", listed(seen));
     }
 }

@@ -23,6 +23,7 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
     let waiting = Arc::new(Semaphore::new(AT_ONCE));
     let count = |outcome| resolver.counter("lookup", outcome);
     let (found, absent, dropped) = (count("found"), count("absent"), count("dropped"));
+    let duration = resolver.node.metrics().nats.lookup_duration.clone();
     let client = resolver.client();
     while let Some((message, _room)) = messages.next().await {
         let Some(key) = subjects::looked_up(&message.subject) else {
@@ -30,6 +31,7 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
             continue;
         };
         let Some(reply) = Resolver::reply_subject(message.reply) else { continue };
+        let timer = duration.start_timer();
         match resolver.node.lookup_now(&key) {
             LookupNow::Served(token) => {
                 found.inc();
@@ -43,11 +45,13 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
                 let Ok(permit) = waiting.clone().try_acquire_owned() else {
                     // Too many look-ups of unknown accounts are under way; the others must not wait for them.
                     dropped.inc();
+                    timer.stop_and_discard();
                     resolver.overrun("lookup");
                     continue;
                 };
                 let (resolver, found, absent) = (resolver.clone(), found.clone(), absent.clone());
                 tokio::spawn(async move {
+                    let _timer = timer;
                     let answer = tokio::time::timeout(BUDGET, resolver.node.lookup(&key)).await;
                     match answer {
                         Ok(Some(token)) => {

@@ -123,7 +123,7 @@ impl Resolver {
     }
 
     fn counter(&self, operation: &str, outcome: &str) -> IntCounter {
-        self.node.metrics().nats_requests.with_label_values(&[operation, outcome])
+        self.node.metrics().nats.requests.of([operation, outcome])
     }
 
     fn count(&self, operation: &str, outcome: &str) {

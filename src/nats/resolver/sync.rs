@@ -275,7 +275,7 @@ fn report(resolver: &Resolver, pack: &Pack) {
         Ending::Whole if pack.taken == 0 => "unchanged",
         Ending::Whole => "merged",
     };
-    resolver.node.metrics().packs.with_label_values(&[result]).inc();
+    resolver.node.metrics().nats.packs.inc([result]);
     let Pack { seen, taken, .. } = pack;
     if *taken > 0 {
         tracing::info!(taken, "a pack of another resolver brought {taken} of its {seen} JWTs");

@@ -65,8 +65,6 @@ pub struct Announcement {
     pub iat: i64,
     /// SHA-256 of its signing input.
     pub identity: Identity,
-    /// When it was committed, unix milliseconds.
-    pub committed_at: i64,
     /// Whether a nats-server that fetched the account before this change can have got an older JWT of it.
     pub has_older: bool,
     /// Length of the JWT, or of the one before it if that is longer; bytes.
@@ -81,7 +79,6 @@ impl Announcement {
             key: *entry.key(),
             iat: entry.iat(),
             identity: *entry.identity(),
-            committed_at: fact.at,
             has_older: fact.has_older,
             bytes: fact.bytes,
         }

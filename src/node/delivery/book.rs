@@ -48,8 +48,6 @@ struct BookedChange {
     /// Whether nats-servers with a full resolver, which may not have the account loaded, store nothing else; `None`: they
     /// were not asked.
     is_stored: Option<bool>,
-    /// Whether it was noted that it is in force everywhere.
-    was_complete: bool,
 }
 
 impl BookedChange {
@@ -188,7 +186,6 @@ impl Book {
             replicas_since: is_on_replicas.then_some(announced),
             trouble: None,
             is_stored: None,
-            was_complete: false,
         };
         self.changes.insert(serial, change);
         self.order.push_back(serial);
@@ -315,20 +312,19 @@ impl Book {
         self.connected.map(|connected| connected + SETTLE).filter(|settles| *settles > now)
     }
 
-    /// Notes that a change is in force everywhere. Returns its commit time, unix milliseconds, if that is news.
-    pub(super) fn completed(&mut self, serial: u64) -> Option<i64> {
-        let change = self.changes.get_mut(&serial)?;
-        (!std::mem::replace(&mut change.was_complete, true)).then_some(change.announcement.committed_at)
-    }
-
     /// Whether every nats-server that is there is proven to run a change, there is one, and all replicas have it.
     pub(super) fn is_proven(&self, serial: u64, servers: &Servers, now: Instant) -> bool {
+        self.changes.get(&serial).is_some_and(|change| change.replicas_since.is_some())
+            && self.is_at_nats(serial, servers, now)
+    }
+
+    /// Whether every nats-server that is there is proven to run a change, and there is one.
+    pub(super) fn is_at_nats(&self, serial: u64, servers: &Servers, now: Instant) -> bool {
         let Some(change) = self.changes.get(&serial) else { return false };
         let since = change.not_loaded_since();
         let is_proven = |id: &str| change.receipts.get(id).is_some_and(|(_, receipt)| receipt.is_proven(since));
         servers.count() > 0
             && change.trouble.is_none()
-            && change.replicas_since.is_some()
             && self.settles(now).is_none()
             && change.receipts.len() >= servers.count()
             && servers.present().all(|present| is_proven(&present.server.id))

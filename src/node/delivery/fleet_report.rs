@@ -175,16 +175,22 @@ impl Node {
     pub(in crate::node) fn measure_nats_servers(&self) {
         let Summary { in_sync, behind, unknown, silent, accounts_behind, oldest_sweep } = self.receipts.summary();
         let metrics = self.metrics();
-        metrics.nats_servers.set(gauge(accounts_behind.len()));
+        let servers_known = accounts_behind.len() + silent;
+        metrics.delivery.servers.set(gauge(accounts_behind.len()));
         for (state, count) in [("in_sync", in_sync), ("behind", behind), ("unknown", unknown), ("silent", silent)] {
-            metrics.servers_by_state.with_label_values(&[state]).set(gauge(count));
+            metrics.delivery.servers_by_state.with_label_values(&[state]).set(gauge(count));
         }
-        metrics.accounts_behind.reset();
+        metrics.delivery.accounts_behind.reset();
         for (server, behind) in accounts_behind {
             // Servers may share a name.
-            metrics.accounts_behind.with_label_values(&[&*server.name]).add(gauge(behind));
+            metrics.delivery.accounts_behind.with_label_values(&[&*server.name]).add(gauge(behind));
         }
-        metrics.oldest_sweep.set(oldest_sweep.unwrap_or(0) / 1000);
+        let is_known = servers_known > 0 || self.replicas().lowest().is_some();
+        for (kind, count) in self.receipts.overdue() {
+            let count = (is_known && self.comparer().is_some()).then_some(count as f64);
+            metrics.delivery.overdue.show_of([kind.label()], count);
+        }
+        metrics.delivery.oldest_sweep.show(oldest_sweep.map(|at| at / 1000));
     }
 }
 

@@ -7,7 +7,9 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Announcement, Delivery, DeliveryProgress, Match, Receipt, ReplicaStand, Runs, Server};
+use super::{
+    Announcement, ChangeKind, Delivery, DeliveryProgress, Match, OwedChange, Receipt, ReplicaStand, Runs, Server,
+};
 use crate::clock;
 use crate::gate::Via;
 use crate::key::AccountKey;
@@ -196,10 +198,14 @@ impl Node {
         if is_announced_later || self.receipts.keeps(fact.serial) {
             return;
         }
-        let Fact { serial, iat, identity, at: committed_at, has_older, bytes, .. } = *fact;
-        let age = u64::try_from(clock::unix_millis() - committed_at).unwrap_or(0);
-        let announcement = Announcement { serial, key, iat, identity, committed_at, has_older, bytes };
-        self.receipts.adopt(announcement, Duration::from_millis(age));
+        let Fact { serial, iat, identity, at, has_older, bytes, deletes, .. } = *fact;
+        let age = Duration::from_millis(u64::try_from(clock::unix_millis() - at).unwrap_or(0));
+        let announcement = Announcement { serial, key, iat, identity, has_older, bytes };
+        self.receipts.adopt(announcement, age);
+        // A deletion is not announced as a JWT, so it is measured where somebody waits for it.
+        if deletes && age < MEASURED_DELETION {
+            self.receipts.owe(serial, OwedChange { key, at, kind: ChangeKind::Deletion });
+        }
     }
 
     fn facts_and_receipts(&self, key: AccountKey, fact: &Fact) -> Propagation {
@@ -354,6 +360,8 @@ impl Node {
 const UNKNOWN_REPLICA: i64 = 60_000;
 /// Replicas that are named at most.
 const MAX_REPLICAS_NAMED: usize = 100;
+/// A deletion that somebody asks about later is not measured.
+const MEASURED_DELETION: Duration = Duration::from_secs(60);
 /// Milliseconds after the proof of a change during which a question about it causes no comparison.
 const FRESH: Duration = Duration::from_secs(1);
 /// How soon nats-servers are compared again for a client that waits.

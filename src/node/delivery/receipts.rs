@@ -11,6 +11,7 @@ use super::announcement::{Announcement, Delivery, Outcome};
 use super::book::Book;
 use super::compared::Compared;
 use super::fleet::{Difference, Fleet, ServerStanding};
+use super::owed::{ChangeKind, Owed, OwedChange};
 use super::servers::{Present, Server, Servers};
 use crate::clock;
 use crate::gate::Identity;
@@ -84,6 +85,7 @@ struct ReceiptsState {
     book: Book,
     servers: Servers,
     fleet: Fleet,
+    owed: Owed,
     /// Those who wait for a change: one channel for each serial, for as long as somebody waits.
     waiting: HashMap<u64, watch::Sender<()>>,
     off: bool,
@@ -235,9 +237,34 @@ impl Receipts {
         reached
     }
 
-    /// Notes that a change is in force everywhere. Returns its commit time, unix milliseconds, if that is news.
-    pub fn completed(&self, serial: u64) -> Option<i64> {
-        self.state.lock().book.completed(serial)
+    /// Remembers a change until it is in force everywhere. `false`: too many are remembered.
+    pub fn owe(&self, serial: u64, change: OwedChange) -> bool {
+        let mut state = self.state.lock();
+        state.owed.add(serial, change);
+        !state.owed.is_full()
+    }
+
+    /// Forgets what accounts owe, which are deleted.
+    pub fn forget_owed(&self, keys: &[AccountKey]) {
+        let mut state = self.state.lock();
+        keys.iter().for_each(|key| state.owed.forget(key));
+    }
+
+    /// If every nats-server is proven to run a change, and that is news: the change.
+    pub fn reached_nats(&self, serial: u64) -> Option<OwedChange> {
+        let mut state = self.state.lock();
+        let is_there = state.book.is_at_nats(serial, &state.servers, Instant::now());
+        is_there.then(|| state.owed.at_nats(serial)).flatten()
+    }
+
+    /// Notes that a change is in force everywhere. Returns it, if that is news.
+    pub fn completed(&self, serial: u64) -> Option<OwedChange> {
+        self.state.lock().owed.settled(serial)
+    }
+
+    /// How many changes of each kind are older than 10 seconds and not proven to be in force.
+    pub fn overdue(&self) -> [(ChangeKind, u64); 3] {
+        self.state.lock().owed.overdue(clock::unix_millis())
     }
 
     /// Notes whether there are nats-servers with a full resolver.
@@ -278,6 +305,8 @@ impl Receipts {
             state.book.connected(now);
         }
         state.book.sweep(now);
+        let ReceiptsState { book, owed, .. } = &mut *state;
+        owed.retain(|serial| serial > book.passed() || book.is_kept(serial));
         if let Some(before) = now.checked_sub(REMEMBER_GONE) {
             for id in state.servers.forget(before) {
                 state.fleet.forget(&id);

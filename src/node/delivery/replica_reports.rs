@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::replicas::{ReplicaReport, ReplicaStand, Turned};
 use crate::clock;
-use crate::feed::Head;
 use crate::feed::wire::{Confirmation, FollowerStatus, FollowersPage};
+use crate::feed::{Catchup, Head};
 use crate::node::{Feed, Located, Node};
 use crate::store::StoreError;
 
@@ -56,8 +56,22 @@ impl Node {
             Some(below) => own.zip(below).map(|(own, below)| if below.serial < own.serial { below } else { own }),
             None => own,
         };
-        self.replicas().confirmed(ReplicaReport { said, address, own, lowest }, here, clock::uptime_millis())?;
+        let report = ReplicaReport { said, address, own, lowest };
+        if let Some(serial) = self.replicas().confirmed(report, here, clock::uptime_millis())? {
+            self.measure_arrival(serial);
+        }
         Ok(())
+    }
+
+    /// Notes how long a change took until a replica confirmed it. What is no longer in memory is old, and was late anyway.
+    fn measure_arrival(&self, serial: u64) {
+        let Some(ledger) = self.ledger() else { return };
+        let before = serial.saturating_sub(1);
+        if let Catchup::Changes(changes) = ledger.journal().ring().after(before, 1, 1)
+            && let Some(took) = changes.first().and_then(|change| clock::millis_since(change.at))
+        {
+            self.metrics().followers.arrival.observe(took as f64 / 1000.0);
+        }
     }
 
     /// A position, if it is on the history of this server.

@@ -8,6 +8,7 @@
 
 mod caught_up;
 mod row;
+mod tiers;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -136,8 +137,9 @@ impl Replicas {
         self.tick(here, now);
     }
 
-    /// Hears a report. `here`: where this server is.
-    pub(in crate::node) fn confirmed(&self, heard: ReplicaReport, here: Head, now: i64) -> Result<(), Turned> {
+    /// Hears a report. `here`: where this server is. Returns the newest change that the replica itself confirmed with it;
+    /// `None`: there is no news, or it is unknown what it had before.
+    pub(in crate::node) fn confirmed(&self, heard: ReplicaReport, here: Head, now: i64) -> Result<Option<u64>, Turned> {
         self.change(|state| {
             state.be_at(Some(here), now);
             state.hear(heard, &here, now)
@@ -345,12 +347,12 @@ impl RegistryState {
         Some(row)
     }
 
-    fn hear(&mut self, heard: ReplicaReport, here: &Head, now: i64) -> Result<(), Turned> {
+    fn hear(&mut self, heard: ReplicaReport, here: &Head, now: i64) -> Result<Option<u64>, Turned> {
         let id = heard.said.id;
         if !self.rows.contains_key(&id) {
             if heard.said.is_leaving {
                 // It was not counted.
-                return Ok(());
+                return Ok(None);
             }
             if !self.has_room() {
                 let reports = self.overflow.map_or(1, |overflow| overflow.reports + 1);
@@ -361,22 +363,25 @@ impl RegistryState {
             self.insert(ReplicaRow::new(id, now));
         }
         let (session, settled) = (self.session(), self.settled());
-        let Some(row) = self.rows.get_mut(&id) else { return Ok(()) };
+        let Some(row) = self.rows.get_mut(&id) else { return Ok(None) };
         match row.order(&heard.said) {
             Order::Next => {}
-            Order::Late => return Ok(()),
+            Order::Late => return Ok(None),
             Order::SameId => return Err(Turned::SameId),
         }
         let before = row.counts().then(|| row.serial(session));
+        let own_before = row.own;
         let lacked = row.hear(heard, here, settled, now);
         let after = row.counts().then(|| row.serial(session));
+        let in_session = |own: Option<Head>| own.filter(|own| own.session == session).map(|own| own.serial);
+        let news = in_session(row.own).zip(in_session(own_before)).filter(|(now, before)| now > before);
         let ended = if row.counts() { Ended::InSync } else { Ended::Left };
         if let Some(range) = lacked {
             self.ranges.push(CaughtUp::of(&row.follower, range, ended));
         }
         before.into_iter().for_each(|serial| self.count(serial, false));
         after.into_iter().for_each(|serial| self.count(serial, true));
-        Ok(())
+        Ok(news.map(|(now, _)| now))
     }
 
     /// Makes room if needed, by forgetting one that said goodbye. One that counts keeps its place: else a client could push it out by

@@ -7,13 +7,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::gate::{Gate, Trust, Via};
+use crate::metrics::Profile;
 use crate::node::{ActivationAnswer, Node, NodeParts, OldText};
 use crate::primary::schedules::{AskedAccount, FilePlace, Scene};
 use crate::primary::{self, Source};
 use crate::testkit::{self, sign};
 
 fn node(scene: &Scene) -> Arc<Node> {
-    let metrics = Arc::new(Metrics::new("primary").expect("made"));
+    let metrics = Arc::new(Metrics::new(Profile::primary()).expect("made"));
     Arc::new(Node::primary(Arc::new(scene.primary.clone()), NodeParts::new(scene.gate.clone(), metrics)))
 }
 
@@ -119,7 +120,7 @@ async fn a_primary_lists_what_it_serves_once_it_has_taken_in_what_was_there() {
     let trust = sign(&testkit::operator(&operator, iat, &[]), &operator);
     let trust = Trust::from_operator_jwt(&trust, iat).expect("an operator");
     let gate = Arc::new(Gate::new(Some(trust), None, 3_600));
-    let metrics = Arc::new(Metrics::new("primary").expect("made"));
+    let metrics = Arc::new(Metrics::new(Profile::primary()).expect("made"));
     let primary = primary(&gate);
     primary.settle_operator().await;
     let node = Node::primary(Arc::new(primary.clone()), NodeParts::new(gate, metrics.clone()));

@@ -229,13 +229,13 @@ impl Comparer {
     ) -> Result<Option<Settled>, StoreError> {
         let Some(stamp) = folder.write(key, entry.token(), there)? else { return Ok(None) };
         self.places.wrote(key, stamp, *entry.digest());
-        self.metrics.folder_written.inc();
+        self.metrics.folder.written.inc();
         Ok(Some(Settled::Agreed))
     }
 
     fn put_aside(&self, folder: &Folder, key: &AccountKey, path: &Path, reason: &str) -> Result<(), StoreError> {
         let aside = folder.put_aside(path, key, reason)?;
-        self.metrics.folder_put_aside.inc();
+        self.metrics.folder.put_aside.inc();
         tracing::warn!(
             account = %key,
             "{} {reason}; it was moved to {}, and what the journal holds is put in its place",

@@ -50,7 +50,7 @@ impl Primary {
                 Ok(if refusal.is_conflict() { FileVerdict::Conflict(refusal) } else { FileVerdict::Refused(refusal) })
             }
             Err(CommitError::Failed(error)) => {
-                metrics.commit_failures.inc();
+                metrics.writes.commit_failures.inc();
                 Err(StoreError::Shared(error))
             }
         }

@@ -166,7 +166,7 @@ impl Scan<'_> {
                     self.refuse(&path, &reports::refused(&refusal), tally);
                 }
                 Err(CommitError::Failed(error)) => {
-                    self.metrics.commit_failures.inc();
+                    self.metrics.writes.commit_failures.inc();
                     return Err(StoreError::Shared(error));
                 }
             }

@@ -217,7 +217,7 @@ impl Writer {
                     self.failed.insert(what, serial);
                 }
                 Err(error) => {
-                    self.comparer.metrics().folder_failures.inc();
+                    self.comparer.metrics().folder.failures.inc();
                     self.failed.insert(what, serial);
                     first.get_or_insert(error);
                 }
@@ -276,7 +276,7 @@ impl Writer {
 
     fn show(&self) {
         let behind = self.comparer.primary().journal().head().serial.saturating_sub(self.reached());
-        self.comparer.metrics().folder_pending.set(i64::try_from(behind).unwrap_or(i64::MAX));
+        self.comparer.metrics().folder.pending.set(i64::try_from(behind).unwrap_or(i64::MAX));
     }
 }
 
@@ -285,7 +285,7 @@ fn settle(comparer: &Comparer, folder: &Folder, what: FileSubject) -> Result<Set
         FileSubject::Account(key) => comparer.settle(folder, &key, Cause::Journal),
         FileSubject::Activation(id) => {
             if activations::write(comparer.primary(), folder, &id)? {
-                comparer.metrics().folder_written.inc();
+                comparer.metrics().folder.written.inc();
             }
             Ok(Settled::Agreed)
         }

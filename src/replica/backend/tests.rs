@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::ReplicaMode;
 use crate::gate::Gate;
+use crate::metrics::Profile;
 use crate::node::{Node, NodeParts};
 use crate::replica::{Setup, StorePlace};
 use crate::upstream::{self, Access};
@@ -12,7 +13,7 @@ use crate::upstream::{self, Access};
 #[tokio::test]
 async fn a_replica_does_not_know_all_accounts() {
     let gate = Arc::new(Gate::new(None, None, 3_600));
-    let metrics = Arc::new(Metrics::new("replica").expect("made"));
+    let metrics = Arc::new(Metrics::new(Profile::replica()).expect("made"));
     let setup = Setup {
         upstream: upstream::Setup {
             primaries: vec!["http://127.0.0.1:1".into()],

@@ -117,7 +117,7 @@ impl Follow {
                 Err(broken) => broken,
             };
             self.parts.held.freshness.has_caught_up(false);
-            self.parts.env.metrics.replica_feed_connected.set(0);
+            self.parts.env.metrics.replica.feed_connected.set(0);
             let pause = self.after(&mut follower, &broken);
             let sooner = self.reached_again(&broken);
             // Whichever comes first.

@@ -159,7 +159,7 @@ impl Follow {
             follower.told = false;
         }
         if self.parts.held.freshness.has_caught_up(true) {
-            self.parts.env.metrics.replica_feed_connected.set(i64::from(self.parts.held.freshness.is_following()));
+            self.parts.env.metrics.replica.feed_connected.set(i64::from(self.parts.held.freshness.is_following()));
             tracing::info!("following the change feed of {} from serial {serial}", self.parts.upstream.shown());
         }
         if !was_live {
@@ -216,7 +216,7 @@ impl Follow {
             if result.is_ok() && handed.serial >= follower.target {
                 self.go_live(follower, handed.serial);
             }
-            self.parts.env.metrics.replica_feed_lag.observe(seconds_since(handed.at));
+            self.parts.env.metrics.replica.feed_lag.observe(seconds_since(handed.at));
         }
         self.parts.held.positions.look_again();
         if result.is_err() {

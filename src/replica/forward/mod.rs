@@ -74,7 +74,7 @@ impl Forwarding {
             },
             Err(error) => error.label(),
         };
-        self.parts.env.metrics.replica_writes.with_label_values(&["forward", outcome]).inc();
+        self.parts.env.metrics.replica.writes.inc(["forward", outcome]);
         // 202 is a promise of the signing service: nothing has changed yet.
         if result.as_ref().is_ok_and(|answer| answer.status == 200) {
             self.catch_up(write).await;

@@ -80,6 +80,6 @@ impl Hints {
     }
 
     pub(super) fn count(&self, outcome: HintOutcome) {
-        self.env.metrics.replica_hints.with_label_values(&[outcome.label()]).inc();
+        self.env.metrics.replica.hints.inc([outcome.label()]);
     }
 }

@@ -16,7 +16,7 @@ use crate::feed::{Chain, Content, Head, Session, Subject};
 use crate::gate::{Entry, Gate, Position, Tombstone, Trust, Via};
 use crate::jwt::encode;
 use crate::key::AccountKey;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Profile};
 use crate::replica::held::Held;
 use crate::replica::{Replica, Setup, StorePlace};
 use crate::store::journal::upstream::{Fed, FedContent, UpstreamWrite};
@@ -157,7 +157,7 @@ impl World {
     }
 
     fn begin(&mut self) {
-        let metrics = Arc::new(Metrics::new("replica").expect("no name is taken twice"));
+        let metrics = Arc::new(Metrics::new(Profile::replica()).expect("no name is taken twice"));
         let runtime = self.runtime.handle().clone();
         let replica = Replica::new(self.setup.clone(), self.gate.clone(), metrics, runtime).expect("it begins");
         self.replica = Some(replica);

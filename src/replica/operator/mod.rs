@@ -132,7 +132,7 @@ impl Operators {
             }
         }
         // Before the line, so that who reads that finds the gauge set.
-        self.env.metrics.replica_operator_unconnected.set(i64::from(turn.unconnected.is_some()));
+        self.env.metrics.replica.operator_unconnected.set(i64::from(turn.unconnected.is_some()));
         if let Some((refusal, is_known)) = refused {
             if !is_known {
                 tracing::warn!(
@@ -155,7 +155,7 @@ impl Operators {
     /// Counts a change that a signing key signed.
     pub(super) fn count(&self, change: &OperatorChange) {
         if change.by_signing_key.is_some() {
-            self.env.metrics.operator_links.inc();
+            self.env.metrics.gate.operator_links.inc();
         }
     }
 

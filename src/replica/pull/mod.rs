@@ -92,7 +92,7 @@ impl Pull {
         }
         // The account is unknown there, or the server is unreachable or slow. Absence is never a deletion, and a stale
         // answer now is better than a late one.
-        self.env.metrics.replica_stale.inc();
+        self.env.metrics.replica.stale.inc();
         self.held.at_hand_or(key, Some(&copy), gone)
     }
 
@@ -174,7 +174,7 @@ impl Pull {
                 (result, PullResult::Nothing(error.to_string()))
             }
         };
-        self.env.metrics.replica_fetches.with_label_values(&[result]).inc();
+        self.env.metrics.replica.fetches.inc([result]);
         PullAnswer { said, source }
     }
 

@@ -194,7 +194,7 @@ impl Run {
         self.is_current()?;
         resync.has_ended(self.number);
         parts.held.positions.look_again();
-        parts.env.metrics.replica_feed_connected.set(i64::from(parts.held.freshness.is_following()));
+        parts.env.metrics.replica.feed_connected.set(i64::from(parts.held.freshness.is_following()));
         tracing::info!("in sync with {} from serial {} on", parts.upstream.shown(), self.from.serial);
         parts.held.report_ahead(parts.upstream.shown());
         resync.fetch_texts();
@@ -238,7 +238,7 @@ impl Run {
         }
         parts.held.freshness.has_digests(false);
         resync.has_ended(self.number);
-        parts.env.metrics.replica_feed_connected.set(i64::from(parts.held.freshness.is_following()));
+        parts.env.metrics.replica.feed_connected.set(i64::from(parts.held.freshness.is_following()));
     }
 
     /// Fails if a later comparison has begun.

@@ -8,7 +8,7 @@
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
 //! | its file | [`open`], [`mend`], [`files`], [`checkpoint`], [`index`], [`pool`], [`lacking`] |
 //! | writing | [`write`](mod@write) (the requests), [`notes`], [`weigh`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
-//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`audited`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`], [`listed`], [`trial`], [`mentions`] |
+//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`audited`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`], [`listed`], [`trial`], [`mentions`], [`figures`] |
 //! | reading the file of another process | [`foreign`], [`progress`] |
 //!
 //! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
@@ -26,6 +26,7 @@ mod checkpoint;
 mod compare;
 mod digests;
 mod effect;
+mod figures;
 mod files;
 mod foreign;
 pub(crate) mod head;
@@ -64,7 +65,7 @@ mod writer;
 
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -73,6 +74,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use activations::StoredActivation;
 pub use audited::AuditedChange;
 pub use effect::{AccountNow, Currency, Effect};
+pub use figures::{DiskFigures, ExpiryFigures, note_backup};
 pub use foreign::{StoredAccount, account_in, operator_in, role_of, trust_in};
 pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;
@@ -96,6 +98,7 @@ pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 use super::error::StoreError;
 use crate::feed::Change;
 use crate::gate::{Actor, Gate};
+use crate::metrics::CommitMetrics;
 use write::Request;
 
 /// Its name in the state folder.
@@ -131,6 +134,7 @@ pub struct Journal {
     queue: mpsc::Sender<Request>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: Arc<checkpoint::Closing>,
+    measures: Arc<OnceLock<CommitMetrics>>,
     mended: Option<Mended>,
 }
 
@@ -218,6 +222,7 @@ impl Journal {
         // The readers have read by now.
         let files = Arc::new(if options.path.is_some() { files::Files::at(&path)? } else { files::Files::none() });
         let closing = Arc::new(checkpoint::Closing::default());
+        let measures = Arc::new(OnceLock::new());
         let mut threads = Vec::new();
         if let Some(path) = &options.path {
             threads.push(checkpoint::spawn(path.clone(), files.clone(), connections.clone(), closing.clone())?);
@@ -242,11 +247,12 @@ impl Journal {
             digests: digests.clone(),
             stats: stats.clone(),
             on_commit: Box::new(on_commit),
+            measures: measures.clone(),
         };
         threads.push(writer.spawn(requests)?);
         let (writer, notes) = (queue.downgrade(), Notes(queue.clone()));
         let reader = Arc::new(JournalReader { path, gate, connections, state, index, digests, stats, files, writer });
-        Ok(Self { reader, notes, queue, threads: Mutex::new(threads), closing, mended })
+        Ok(Self { reader, notes, queue, threads: Mutex::new(threads), closing, measures, mended })
     }
 
     /// What the journal answers, to be kept.
@@ -257,6 +263,11 @@ impl Journal {
     /// What was done because the store of a replica was found damaged at its opening.
     pub const fn mended(&self) -> Option<&Mended> {
         self.mended.as_ref()
+    }
+
+    /// Has each commit measured from now on. Only the first call has an effect.
+    pub fn measured_by(&self, metrics: CommitMetrics) {
+        let _ = self.measures.set(metrics);
     }
 
     /// What is noted next to the changes.
@@ -276,8 +287,8 @@ impl Journal {
 
     /// As [`Journal::commit`], on a thread that may be blocked.
     pub fn commit_blocking(&self, write: Write) -> Result<Outcome, CommitError> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.blocking_send(Request::Write(write, None, reply)).map_err(|_| CommitError::closed())?;
+        let (request, answer) = Request::of(write, None);
+        self.queue.blocking_send(request).map_err(|_| CommitError::closed())?;
         answer.blocking_recv().map_err(|_| CommitError::closed())?
     }
 
@@ -289,15 +300,15 @@ impl Journal {
 
     /// The same, and remembers who sent it.
     pub async fn enqueue_by(&self, write: Write, actor: Actor) -> Result<Committing, CommitError> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.send(Request::Write(write, actor, reply)).await.map_err(|_| CommitError::closed())?;
+        let (request, answer) = Request::of(write, actor);
+        self.queue.send(request).await.map_err(|_| CommitError::closed())?;
         Ok(Committing(answer))
     }
 
     /// Submits a write without waiting, before others that come later. `None`: the queue is full or closed.
     pub fn commit_soon(&self, write: Write) -> Option<Committing> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Request::Write(write, None, reply)).ok()?;
+        let (request, answer) = Request::of(write, None);
+        self.queue.try_send(request).ok()?;
         Some(Committing(answer))
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{BufMut as _, BytesMut};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::mpsc::WeakSender;
+use tokio::sync::oneshot;
 
 use super::super::error::StoreError;
 use super::super::followers::{self, Follower};
@@ -89,6 +90,15 @@ impl JournalReader {
     /// Whether writes can be committed: the writer has neither been closed nor failed.
     pub fn is_open(&self) -> bool {
         self.writer.upgrade().is_some_and(|writer| !writer.is_closed())
+    }
+
+    /// Waits until the writer answers, which it does after the commits before. A writer that is stuck does not answer; the error says
+    /// that it has ended.
+    pub async fn ping_writer(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let writer = self.writer.upgrade().ok_or(StoreError::Closed)?;
+        writer.send(Request::Ping(reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)
     }
 
     /// Whether a file of the journal was removed or replaced while it was open: what is stored can be read, nothing written.

@@ -3,6 +3,7 @@
 mod deleted;
 mod digests;
 mod leaves;
+mod life;
 mod pack;
 mod upstream;
 

@@ -1,6 +1,7 @@
 //! The requests to the writer, and its answers.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -115,7 +116,8 @@ pub enum OperatorWrite {
 /// A request to the writer.
 #[derive(Debug)]
 pub(super) enum Request {
-    Write(Write, Actor, oneshot::Sender<Result<Outcome, CommitError>>),
+    /// The write, who sent it, since when it waits, and where to answer.
+    Write(Write, Actor, Instant, oneshot::Sender<Result<Outcome, CommitError>>),
     /// Many writes of one origin, answered together.
     Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
     Cursor(&'static str, u64),
@@ -129,20 +131,45 @@ pub(super) enum Request {
     Prune(i64),
     /// Asks for the sum of the accounts that are served at this time, unix seconds.
     PackHash(i64, oneshot::Sender<Result<[u8; 32], StoreError>>),
+    /// Asks for a sign of life.
+    Ping(oneshot::Sender<()>),
     Close,
 }
 
 impl Request {
+    /// One write, and where its outcome comes out.
+    pub(super) fn of(write: Write, actor: Actor) -> (Self, oneshot::Receiver<Result<Outcome, CommitError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self::Write(write, actor, Instant::now(), reply), answer)
+    }
+
+    /// How many writes it has.
+    pub(super) const fn writes(&self) -> usize {
+        match self {
+            Self::Write(..) => 1,
+            Self::Batch(writes, _) => writes.len(),
+            _ => 0,
+        }
+    }
+
+    /// Since when it waits, if it is an account's JWT that a client pushed.
+    pub(super) const fn pushed(&self) -> Option<Instant> {
+        match self {
+            Self::Write(Write::Put(_, Via::Post | Via::Update), _, since, _) => Some(*since),
+            _ => None,
+        }
+    }
+
     /// Whether it only reads what is committed.
     pub(super) const fn is_question(&self) -> bool {
-        matches!(self, Self::PackHash(..))
+        matches!(self, Self::PackHash(..) | Self::Ping(_))
     }
 
     /// Answers the callers that wait for the commit. `next` gives the outcome of each write, in order.
     pub(super) fn answer(self, mut next: impl FnMut() -> Result<Outcome, CommitError>) {
         // The caller may have gone. Its change is committed nevertheless.
         match self {
-            Self::Write(_, _, reply) => drop(reply.send(next())),
+            Self::Write(_, _, _, reply) => drop(reply.send(next())),
             Self::Batch(writes, reply) => drop(reply.send(writes.iter().map(|_| next()).collect())),
             _ => {}
         }

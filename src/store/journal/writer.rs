@@ -1,7 +1,8 @@
 //! The writer's thread: group commit.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -28,6 +29,7 @@ use crate::clock;
 use crate::feed::{Change, Head};
 use crate::gate::{Gate, Standing};
 use crate::key::PublicKey;
+use crate::metrics::CommitMetrics;
 
 /// Writes that may wait, and so the most that one transaction can have.
 pub(super) const QUEUE: usize = 256;
@@ -55,6 +57,8 @@ struct Transacted {
     outcomes: Vec<Result<Outcome, CommitError>>,
     /// Whether there is anything to commit.
     wrote: bool,
+    /// How long it took to make it durable.
+    sync: Duration,
 }
 
 pub(super) struct Writer {
@@ -74,6 +78,8 @@ pub(super) struct Writer {
     pub(super) digests: Arc<Digests>,
     pub(super) stats: Arc<Stats>,
     pub(super) on_commit: OnCommit,
+    /// Set once there are metrics.
+    pub(super) measures: Arc<OnceLock<CommitMetrics>>,
 }
 
 impl Writer {
@@ -106,6 +112,7 @@ impl Writer {
     /// Commits everything in `group` in one transaction, then answers.
     fn commit(&mut self, group: &mut Vec<Request>) {
         // Writes to a file without a name are lost with the process, so they must not be acknowledged.
+        let began = Instant::now();
         let result = self.check_files().and_then(|()| self.transact(group));
         let outcomes = match result {
             Ok(Transacted {
@@ -120,8 +127,12 @@ impl Writer {
                 touched,
                 size,
                 outcomes,
-                ..
+                wrote,
+                sync,
             }) => {
+                if wrote {
+                    self.measure(group, began, sync);
+                }
                 self.readers.has_committed();
                 self.meta = meta;
                 touched.commit(&mut self.touched);
@@ -168,11 +179,26 @@ impl Writer {
         }
     }
 
+    /// Notes how long a group of writes took until it was durable.
+    fn measure(&self, group: &[Request], began: Instant, sync: Duration) {
+        let Some(measures) = self.measures.get() else { return };
+        let (writes, took) = (group.iter().map(Request::writes).sum(), began.elapsed());
+        if writes == 0 {
+            return;
+        }
+        measures.committed(writes, took, sync);
+        for since in group.iter().filter_map(Request::pushed) {
+            measures.pushed(began.saturating_duration_since(since), took);
+        }
+    }
+
     /// Answers a question, with everything that was committed before.
     fn answer(&self, question: Request) {
-        if let Request::PackHash(now, reply) = question {
-            // The caller may have gone.
-            let _ = reply.send(self.pack_hash(now));
+        // The caller may have gone.
+        match question {
+            Request::PackHash(now, reply) => drop(reply.send(self.pack_hash(now))),
+            Request::Ping(reply) => drop(reply.send(())),
+            _ => {}
         }
     }
 
@@ -200,14 +226,16 @@ impl Writer {
         let connection = self.connection.lock();
         checkpoint::bound_log(&connection, &self.readers, &self.path);
         connection.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
-        let result = self.run(&connection, group);
-        match &result {
+        let mut result = self.run(&connection, group);
+        match &mut result {
             Ok(done) => {
+                let began = Instant::now();
                 let ended = connection.execute_batch(if done.wrote { "COMMIT" } else { "ROLLBACK" });
                 if let Err(error) = ended {
                     roll_back(&connection);
                     return Err(sqlite(error));
                 }
+                done.sync = began.elapsed();
             }
             Err(_) => roll_back(&connection),
         }
@@ -248,7 +276,7 @@ impl Writer {
         let at = clock::unix_millis();
         for request in group {
             match request {
-                Request::Write(write, actor, _) => {
+                Request::Write(write, actor, ..) => {
                     transaction.actor.clone_from(actor);
                     outcomes.push(transaction.apply(write, at)?);
                     transaction.actor = None;
@@ -277,7 +305,7 @@ impl Writer {
                     wrote = true;
                 }
                 Request::Prune(before) => wrote |= transaction.prune(*before)?,
-                Request::PackHash(..) | Request::Close => {}
+                Request::PackHash(..) | Request::Ping(_) | Request::Close => {}
             }
         }
         let size = self.tail.shorten(&mut transaction)?;
@@ -317,6 +345,7 @@ impl Writer {
             size,
             outcomes,
             wrote,
+            sync: Duration::ZERO,
         })
     }
 }

@@ -102,6 +102,6 @@ async fn health_readiness_and_metrics_can_be_asked_for() {
     server.http.get(&Account::new().path()).await.expect(404);
     assert_eq!(server.http.metric("accounts", "").await, 1.0);
     assert_eq!(server.http.metric("accepted_total", "path=\"post\"").await, 1.0);
-    assert_eq!(server.http.metric("http_requests_total", "code=\"404\",route=\"account\"").await, 1.0);
+    assert_eq!(server.http.metric("http_requests_total", "code=\"404\",method=\"GET\",route=\"account\"").await, 1.0);
     assert_eq!(server.http.metric("http_requests_total", "route=\"account\"").await, 3.0);
 }

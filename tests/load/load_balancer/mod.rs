@@ -1,14 +1,13 @@
 //! Behind a load balancer: nothing is lost while servers come and go, and clients that take nothing are cut off.
 // Says which tests were skipped.
 mod drain;
-mod haproxy;
 mod load;
 mod slow_clients;
 mod smuggling;
 mod through;
 
+use crate::support::haproxy::HaProxy;
 use crate::support::{Account, Launch, NatsServer, Operator, Server, until};
-use haproxy::HaProxy;
 use load::Load;
 
 const NATS: &str = "2.12.8";

@@ -1,7 +1,7 @@
 //! What only the primary has, asked for through the load balancer.
 
-use super::haproxy::HaProxy;
 use crate::support::command::run;
+use crate::support::haproxy::HaProxy;
 use crate::support::{Account, Launch, Operator, Server, until};
 
 /// How often accounts were asked for at a server.

@@ -108,6 +108,7 @@ async fn silent_beside_nobody_takes_in_and_looks_up() {
     assert!(fleet.ask_all(UPDATE, jwt.clone()).await.is_empty());
     assert_eq!(fleet.held(&account).await, jwt);
     assert_eq!(fleet.request(&lookup(&account.key()), "").await.payload, jwt);
+    assert!(fleet.primary.http.metric("lookup_duration_seconds_count", "").await >= 1.0);
 }
 
 #[tokio::test]

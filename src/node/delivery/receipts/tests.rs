@@ -4,15 +4,7 @@ use super::*;
 use crate::node::delivery::compared::Match;
 
 fn announcement(serial: u64) -> Announcement {
-    Announcement {
-        serial,
-        key: AccountKey::from_raw([1; 32]),
-        iat: 1,
-        identity: [2; 32],
-        committed_at: 3,
-        has_older: false,
-        bytes: 700,
-    }
+    Announcement { serial, key: AccountKey::from_raw([1; 32]), iat: 1, identity: [2; 32], has_older: false, bytes: 700 }
 }
 
 fn server(id: &str) -> Server {

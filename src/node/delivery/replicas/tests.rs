@@ -4,6 +4,7 @@ mod model;
 
 use std::sync::Arc;
 
+use super::tiers::Tier;
 use super::*;
 use crate::feed::wire::Confirmation;
 use crate::feed::{Chain, Session};
@@ -79,7 +80,12 @@ impl World {
         self.head.serial += count;
     }
 
-    fn report(&mut self, change: impl FnOnce(&mut Confirmation), id: u8, position: Option<Head>) -> Result<(), Turned> {
+    fn report(
+        &mut self,
+        change: impl FnOnce(&mut Confirmation),
+        id: u8,
+        position: Option<Head>,
+    ) -> Result<Option<u64>, Turned> {
         self.seq += 1;
         let mut said = said(id, id, self.seq, position);
         change(&mut said);
@@ -139,6 +145,7 @@ fn those_that_count_and_lack_a_change_are_named() {
     world.report(|_| {}, 4, Some(at(2, 50))).expect("room");
     assert_eq!(world.behind(10), ["replica 2", "replica 3", "replica 4"]);
     assert_eq!(world.behind(8), ["replica 3", "replica 4"]);
+    assert_eq!(world.replicas.tiers(), (Tier { replicas: 4, lag: Some(10) }, Tier::default()));
     assert_eq!(world.behind(0), Vec::<String>::new());
     let of = |id: usize| world.replicas.all().swap_remove(id - 1);
     assert_eq!((of(1).serial, of(1).is_on_history, of(1).is_in_sync), (10, true, true));
@@ -205,13 +212,13 @@ fn a_late_report_is_passed_over_and_a_second_process_with_the_same_id_is_noticed
         let result = world.replicas.confirmed(heard(said(1, run, seq, Some(at(1, serial)))), world.head, world.now);
         (result, world.replicas.lowest())
     };
-    assert_eq!(report(1, 5, 8), (Ok(()), Some(8)));
-    assert_eq!(report(1, 4, 7), (Ok(()), Some(8)));
-    assert_eq!(report(1, 5, 7), (Ok(()), Some(8)));
-    assert_eq!(report(1, 6, 9), (Ok(()), Some(9)));
-    assert_eq!(report(2, 0, 3), (Ok(()), Some(3)), "it was restarted");
+    assert_eq!(report(1, 5, 8), (Ok(None), Some(8)));
+    assert_eq!(report(1, 4, 7), (Ok(None), Some(8)));
+    assert_eq!(report(1, 5, 7), (Ok(None), Some(8)));
+    assert_eq!(report(1, 6, 9), (Ok(Some(9)), Some(9)));
+    assert_eq!(report(2, 0, 3), (Ok(None), Some(3)), "it was restarted");
     assert_eq!(report(1, 7, 10), (Err(Turned::SameId), Some(3)), "it was not");
-    assert_eq!(report(2, 1, 4), (Ok(()), Some(4)));
+    assert_eq!(report(2, 1, 4), (Ok(Some(4)), Some(4)));
 }
 
 #[test]
@@ -246,14 +253,14 @@ fn there_is_a_bound_and_nobody_that_counts_is_pushed_out() {
     };
     for number in 0..10_000 {
         let result = invented(&mut world, number);
-        assert_eq!(result, if number < 4_095 { Ok(()) } else { Err(Turned::Full) }, "{number}");
+        assert_eq!(result, if number < 4_095 { Ok(None) } else { Err(Turned::Full) }, "{number}");
     }
     assert_eq!(world.replicas.all().len(), MAX_REPLICAS);
     assert_eq!(world.replicas.overflow().map(|overflow| overflow.reports), Some(10_000 - 4_095));
     world.confirms(1, 10);
     // One that said goodbye gives way.
     world.leaves(1, 10);
-    assert_eq!(invented(&mut world, 20_000), Ok(()));
+    assert_eq!(invented(&mut world, 20_000), Ok(None));
     assert!(world.replicas.all().iter().all(|stand| stand.follower.name != "replica 1"));
     assert_eq!(invented(&mut world, 20_001), Err(Turned::Full));
 }

@@ -52,3 +52,34 @@ async fn a_request_that_cannot_be_read_back_is_an_error_and_deletes_all_the_same
         assert!(journal.are_all_deleted(&[key]).expect("readable"));
     }
 }
+
+#[tokio::test]
+async fn accounts_that_are_deleted_or_have_left_their_folder_expire_no_more() {
+    let signer = Signer::new();
+    let accounts: Vec<_> = (0..4).map(|_| KeyPair::new_account()).collect();
+    let journal = Journal::open(&Options::primary(None, 2, 1), |_, _| {}).expect("opens");
+    let expiring = |account: &KeyPair, iat, exp| {
+        let claims = testkit::with(testkit::account(account, iat), json!({ "exp": exp }));
+        let jwt = sign(&claims, &signer.operator);
+        Arc::new(signer.gate.admit(jwt.as_bytes(), None, Via::Post, iat).expect("admitted"))
+    };
+    let count = || {
+        let figures = journal.expiry_figures(NOW + 100, &[10, 100], true).expect("readable");
+        let earliest = journal.earliest_expiry(NOW + 100).expect("readable");
+        (figures.expired, figures.within, earliest.map(|at| at - NOW), journal.count_tombstones().expect("readable"))
+    };
+    assert_eq!(count(), (0, vec![0, 0], None, 0));
+    let entries: Vec<_> =
+        accounts.iter().zip([50, 105, 150, 500]).map(|(key, at)| expiring(key, NOW, NOW + at)).collect();
+    for entry in &entries {
+        journal.commit(put(entry)).await.expect("new");
+    }
+    assert_eq!(count(), (1, vec![1, 2], Some(105), 0));
+    journal.commit(signer.delete(&[&accounts[0], &accounts[1]], NOW + 5)).await.expect("deleted");
+    assert_eq!(count(), (0, vec![0, 1], Some(150), 2));
+    journal.commit(Write::Remove(*entries[2].key(), Via::EditedFile)).await.expect("removed");
+    assert_eq!(count(), (0, vec![0, 0], Some(500), 2));
+    // Signed after the deletion.
+    journal.commit(put(&expiring(&accounts[1], NOW + 6, NOW + 108))).await.expect("newer");
+    assert_eq!(count(), (0, vec![1, 1], Some(108), 2));
+}

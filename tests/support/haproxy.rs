@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::server::Log;
-use crate::support::{Http, until};
+use super::server::Log;
+use super::{Http, until};
 
 /// Hosts and ports that a configuration can name before anybody listens there.
 pub(crate) struct Ports {
