@@ -104,8 +104,8 @@ async fn the_time_until_a_change_is_in_force_is_measured_by_what_it_does() {
         let line = format!("in_force_overdue{{change=\"{change}\"}} 0");
         assert!(text.contains(&line), "{text}");
     }
-    let request = cluster.operator.delete_request(&[&account], -1);
-    http.delete(&format!("{}?wait=10s", account.path()), request).await;
+    let request = cluster.operator.delete_request(&[&account], 0);
+    http.delete(&format!("{}&require=all", waiting(&account, "10s")), request).await.expect(200);
     until("the deletion is in force", || async { count("in_force", "deletion").await == 1.0 }).await;
     assert_eq!(count("in_force", "other").await, others);
 }
@@ -114,7 +114,11 @@ async fn the_time_until_a_change_is_in_force_is_measured_by_what_it_does() {
 async fn a_revocation_that_waits_for_nats_is_overdue_also_if_a_later_change_takes_its_place() {
     let cluster = Cluster::one().await;
     let (account, http) = (cluster.open().await, &cluster.primary.http);
-    cluster.complete(&account).await;
+    // The system account's, too.
+    until("both accounts are in force", || async {
+        http.metric("in_force_duration_seconds_count", "change=\"other\"").await == 2.0
+    })
+    .await;
     cluster.wire.cut();
     cluster.connected(0.0).await;
     cluster.revoke(&account, &account.user()).await;
