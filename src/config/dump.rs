@@ -31,7 +31,7 @@ impl Settings {
         // Neither step can fail for plain data with text as keys.
         let mut json = serde_json::to_value(covered).unwrap_or(Value::Null);
         // A section about TLS that configures nothing is an error in a file.
-        for section in ["http", "nats", "replica"] {
+        for section in ["http", "admin", "nats", "replica"] {
             let members = json.get_mut(section).and_then(Value::as_object_mut);
             if let Some(members) = members
                 && members.get("tls").and_then(Value::as_object).is_some_and(|tls| tls.values().all(Value::is_null))

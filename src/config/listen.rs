@@ -1,6 +1,7 @@
 //! Where to listen: `0.0.0.0:9090`, `[::]:9090`, or a Unix socket, `unix:/run/admin.sock`.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -48,7 +49,7 @@ impl FromStr for ListenAddress {
         let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("{text:?} has no port"))?;
         let port = port.parse().map_err(|_| format!("{port:?} is no TCP port"))?;
         // Colons of an IPv6 address without brackets would be taken for that of the port.
-        let is_bare = host.contains(':') && !host.starts_with('[');
+        let is_bare = host.parse::<Ipv6Addr>().is_ok();
         match listen_host(host).filter(|_| !is_bare) {
             Some("") => Ok(Self::tcp("0.0.0.0", port)),
             Some(host) => Ok(Self::tcp(host, port)),

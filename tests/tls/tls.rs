@@ -343,6 +343,8 @@ async fn a_nats_server_resolves_accounts_over_https() {
         let nats = NatsServer::start_with(version, &(NatsServer::resolving(&site.operator, &server.url) + &tls)).await;
         let options = async_nats::ConnectOptions::with_credentials(&account.user().creds()).unwrap();
         within("a connection", options.connect(format!("nats://{}", nats.address()))).await.unwrap();
-        assert!(server.http.metric("http_requests_total", "code=\"200\",route=\"account\"").await >= 2.0);
+        assert!(
+            server.http.metric("http_requests_total", "code=\"200\",method=\"GET\",route=\"account\"").await >= 2.0
+        );
     }
 }

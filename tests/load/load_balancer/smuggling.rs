@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::haproxy::HaProxy;
+use crate::support::haproxy::HaProxy;
 use crate::support::{Account, Launch, Operator};
 
 const SECRET: &str = "hush-hush";
