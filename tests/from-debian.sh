@@ -46,9 +46,18 @@ from_apt() {
     if ! command -v apt-get || ! command -v dpkg-deb; then
         return 1
     fi
+    lists=
+    # A new machine has no lists of packages. Lists of our own need no root.
+    if ! (cd "$work" && apt-get download -q "${packages%% *}"); then
+        mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+        lists="-o Dir::State::lists=$work/lists -o Dir::Cache=$work/cache"
+        # shellcheck disable=SC2086
+        apt-get $lists -q update
+    fi
     for package in $packages; do
         # Not every release has all of them. The test run below shows whether one is missing.
-        (cd "$work" && apt-get download -q "$package") || continue
+        # shellcheck disable=SC2086
+        (cd "$work" && apt-get $lists download -q "$package") || continue
         dpkg-deb --extract "$work/$package"_*.deb "$work/out/package" || return 1
     done
     for program in $programs; do

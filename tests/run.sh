@@ -15,13 +15,9 @@ need_rust rustfmt clippy
 tests/get-nats-server.sh 2.10.26 2.11.11 2.12.8 2.14.6 2.15.1 >&2
 tests/get-nats-server.sh --optional 2.9.10 >&2
 tests/get-natscli.sh >&2
-# The load balancer, and what evaluates the alerts. CI must have them: a broken rule or compose file fails there.
-optional=--optional
-[ -z "${CI-}" ] || optional=
-# shellcheck disable=SC2086
-tests/get-haproxy.sh $optional >&2
-# shellcheck disable=SC2086
-tests/get-prometheus.sh $optional >&2
+# The load balancer, and what evaluates the alerts.
+tests/get-haproxy.sh --optional >&2
+tests/get-prometheus.sh --optional >&2
 # What tests the API by its document.
 tests/get-schemathesis.sh --optional >&2
 # Go is optional: some tests compare with the Go library if it is here.
