@@ -1,4 +1,4 @@
-//! Who has to wait after wrong passwords.
+//! The pause after wrong passwords.
 //!
 //! A client is an address, or a network of IPv6, together with the name that it gives. After some wrong passwords in a row it
 //! has to wait, longer each time. That must not keep out somebody else who comes from the same address with the same name: a
@@ -35,7 +35,7 @@ const ANY_NAME: u64 = u64::MAX;
 /// A number for a credential.
 pub(super) type CredentialId = [u8; 32];
 
-/// Who has to wait.
+/// The clients that have to wait.
 #[derive(Debug)]
 pub(super) struct Lockout {
     rows: Mutex<HashMap<LoginClient, Row>>,

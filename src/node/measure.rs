@@ -12,7 +12,7 @@ use crate::store::{StoreError, blocking};
 const PAUSE: Duration = Duration::from_secs(2);
 /// The longest one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// A look takes no more than one part in so many of the time.
+/// A look takes at most this part of the time: one in 100.
 const SHARE: u32 = 100;
 
 impl Node {

@@ -5,6 +5,7 @@
 mod support;
 
 mod bad_input;
+mod config_faults;
 mod config_files;
 mod house;
 mod reload;
