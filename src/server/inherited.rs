@@ -28,26 +28,24 @@ impl InheritedSockets {
         let mut sockets = Self::default();
         for place in 0..opened.len() {
             let name = names.split(':').nth(place).unwrap_or_default();
-            let is_tcp = |opened: &mut ListenFd| opened.take_tcp_listener(place).ok().flatten();
-            let socket = match is_tcp(&mut opened) {
-                Some(socket) => Some(Socket::Tcp(ready(socket, TcpListener::set_nonblocking)?)),
-                None => match opened.take_unix_listener(place) {
-                    Ok(socket) => {
-                        socket.map(|socket| ready(socket, UnixListener::set_nonblocking)).transpose()?.map(Socket::Unix)
-                    }
-                    Err(error) => {
-                        return Err(format!("socket {place} of systemd ({name:?}) accepts no connections: {error}"));
-                    }
-                },
+            let socket = if let Ok(Some(socket)) = opened.take_tcp_listener(place) {
+                ready(&socket, TcpListener::set_nonblocking)?;
+                Socket::Tcp(socket)
+            } else {
+                let unix = opened
+                    .take_unix_listener(place)
+                    .map_err(|error| format!("socket {place} of systemd ({name:?}) accepts no connections: {error}"))?;
+                let Some(socket) = unix else { continue };
+                ready(&socket, UnixListener::set_nonblocking)?;
+                Socket::Unix(socket)
             };
             let list = if name == ADMIN { &mut sockets.admin } else { &mut sockets.main };
-            list.extend(socket);
+            list.push(socket);
         }
         Ok(sockets)
     }
 }
 
-fn ready<S>(socket: S, set_nonblocking: fn(&S, bool) -> std::io::Result<()>) -> Result<S, String> {
-    set_nonblocking(&socket, true).map_err(|error| format!("cannot use a socket of systemd: {error}"))?;
-    Ok(socket)
+fn ready<S>(socket: &S, set_nonblocking: fn(&S, bool) -> std::io::Result<()>) -> Result<(), String> {
+    set_nonblocking(socket, true).map_err(|error| format!("cannot use a socket of systemd: {error}"))
 }

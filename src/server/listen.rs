@@ -1,6 +1,7 @@
 //! The HTTP server: its addresses, its TLS, and how many connections it may have.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::StartError;
@@ -41,39 +42,66 @@ impl Certificates {
     }
 }
 
-/// Listens on the configured addresses, or on the sockets that systemd has opened. Returns the port of the first address, too.
+/// A server that listens.
+pub(super) struct Listening {
+    pub(super) server: actix_web::dev::Server,
+    /// The port of the first main address.
+    pub(super) port: u16,
+    /// The Unix socket that this server has made. It is removed when this is dropped.
+    pub(super) made: Option<MadeSocket>,
+}
+
+/// A Unix socket that this process has made.
+pub(super) struct MadeSocket(PathBuf);
+
+impl Drop for MadeSocket {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!("cannot remove the socket {}: {error}", self.0.display());
+        }
+    }
+}
+
+/// Listens on the configured addresses, or on the sockets that systemd has opened.
 pub(super) fn listen(
     settings: &Settings,
     node: &Arc<Node>,
     certificates: &Certificates,
     access: &Arc<AccessControl>,
-) -> Result<(actix_web::dev::Server, u16), StartError> {
+) -> Result<Listening, StartError> {
     let config = |tls: &Option<ServerTls>| {
         tls.as_ref().map(ServerTls::config).transpose().map_err(|error| StartError::Other(error.to_string()))
     };
     let (main_tls, admin_tls) = (config(&certificates.main)?, config(&certificates.admin)?);
     let scheme = if main_tls.is_some() { "https" } else { "http" };
-    let mut inherited = InheritedSockets::take().map_err(StartError::Other)?;
-    let (sockets, host, local) = match std::mem::take(&mut inherited.main) {
-        sockets if sockets.is_empty() => bind_main(&settings.http)?,
-        sockets => {
-            tracing::info!("listening on the sockets of systemd, not on those of the settings");
-            let local = sockets.iter().find_map(Socket::local);
-            let local = local.ok_or_else(|| StartError::Other("systemd has opened no TCP socket for it".to_owned()))?;
-            (sockets, local.ip().to_string(), local)
+    let InheritedSockets { main, admin } = InheritedSockets::take().map_err(StartError::Other)?;
+    let (main, host, local) = if main.is_empty() {
+        bind_main(&settings.http)?
+    } else {
+        tracing::info!("listening on the sockets of systemd, not on those of the settings");
+        let local = main.iter().find_map(Socket::local);
+        let local = local.ok_or_else(|| StartError::Other("systemd has opened no TCP socket for it".to_owned()))?;
+        (main, local.ip().to_string(), local)
+    };
+    let mut made = None;
+    let (admin, place) = match &settings.admin.listen {
+        _ if !admin.is_empty() => (admin, "a socket of systemd".to_owned()),
+        Some(address) => {
+            let bound = bind_address(address)?;
+            if let ListenAddress::Unix(path) = address {
+                made = Some(MadeSocket(path.clone()));
+            }
+            (bound, address.to_string())
         }
+        None => (Vec::new(), String::new()),
     };
-    let admin = match std::mem::take(&mut inherited.admin) {
-        sockets if sockets.is_empty() => settings.admin.listen.as_ref().map(bind_address).transpose()?,
-        sockets => Some(sockets),
-    };
-    let kind = if admin.is_some() { ListenerKind::Main } else { ListenerKind::Sole };
-    let mut listeners = vec![Listener { kind, sockets, tls: main_tls }];
-    if let Some(sockets) = admin {
-        let shown =
-            settings.admin.listen.as_ref().map_or_else(|| "a socket of systemd".to_owned(), ToString::to_string);
-        tracing::info!("metrics, verbose health and the API are on {shown} alone");
-        listeners.push(Listener { kind: ListenerKind::Admin, sockets, tls: admin_tls });
+    let kind = if admin.is_empty() { ListenerKind::Sole } else { ListenerKind::Main };
+    let mut listeners = vec![Listener { kind, sockets: main, tls: main_tls }];
+    if !admin.is_empty() {
+        tracing::info!("metrics, verbose health and the API are on {place} alone");
+        listeners.push(Listener { kind: ListenerKind::Admin, sockets: admin, tls: admin_tls });
     }
     let setup = http::Setup::of(&settings.http, max_connections(settings), access.clone());
     let failed = |source| StartError::Listen { address: http::address::host_port(&host, local.port()), source };
@@ -81,7 +109,7 @@ pub(super) fn listen(
     tracing::info!("{scheme} listening on port {}", local.port());
     tracing::info!("configure the nats-server with:");
     tracing::info!("  {}", http::address::resolver(&http::address::base(scheme, &host, &local)));
-    Ok((server, local.port()))
+    Ok(Listening { server, port: local.port(), made })
 }
 
 /// Listens on the main addresses. Returns the first one as it is configured, and as it is.
@@ -106,16 +134,6 @@ fn bind_address(address: &ListenAddress) -> Result<Vec<Socket>, StartError> {
         ListenAddress::Unix(path) => http::bind_unix(path).map(|bound| vec![Socket::Unix(bound)]),
     };
     bound.map_err(|source| StartError::Listen { address: address.to_string(), source })
-}
-
-/// Removes the Unix socket of this server, which nobody serves any more.
-pub(super) fn remove_sockets(settings: &Settings) {
-    if let Some(ListenAddress::Unix(path)) = &settings.admin.listen
-        && let Err(error) = std::fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!("cannot remove the socket {}: {error}", path.display());
-    }
 }
 
 /// Connections of clients at the same time: as many as configured, or as the limit of open files leaves room for.

@@ -26,7 +26,7 @@ use crate::calendar;
 use crate::config::Settings;
 use crate::descriptors;
 use build::Built;
-use listen::Certificates;
+use listen::{Certificates, Listening};
 use reload::Live;
 use role::Role;
 
@@ -44,7 +44,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let Built { role, node, edge, system_jwt } = Built::of(&settings)?;
     let certificates = Certificates::load(&settings, &node)?;
     let access = access::of(&settings)?;
-    let (server, port) = listen::listen(&settings, &node, &certificates, &access)?;
+    let Listening { server, port, made } = listen::listen(&settings, &node, &certificates, &access)?;
 
     notify::status(&format!("listening on port {port}, starting"));
     let handle = server.handle();
@@ -70,7 +70,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
     }
-    listen::remove_sockets(&settings);
+    drop(made);
     tracing::info!("http stopped");
     if let Some(mut directory) = directory {
         directory.finish(settings.http.shutdown_grace).await;

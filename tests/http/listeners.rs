@@ -1,6 +1,7 @@
 //! Where the server listens, and what is served there.
 
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use crate::support::command::run;
@@ -92,4 +93,17 @@ async fn sockets_that_are_open_before_the_start_are_used() {
     assert_eq!(early.await.unwrap(), 200);
     let admin = Http::new(&format!("http://{admin_address}"));
     assert_eq!((status(&server.http, "/metrics").await, status(&admin, "/metrics").await), (404, 200));
+}
+
+#[tokio::test]
+async fn a_unix_socket_of_systemd_stays_when_the_server_stops() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("admin.sock");
+    let (main, admin) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(&path).unwrap());
+    let conf = settings(&operator, folder.path(), &format!("admin {{ listen: \"unix:{}\" }}", path.display()));
+    let mut server = Launch::default().flag("-c", &conf).socket("http", main).socket("admin", admin).start().await;
+    assert_eq!(run(["-c", conf.to_str().unwrap(), "status"]).await.status, 0);
+    server.signal("TERM");
+    server.exit().await;
+    assert!(path.exists(), "it is not this server's");
 }
