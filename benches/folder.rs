@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use nkeys::KeyPair;
 use parking_lot::Mutex;
 use support::folder::Folder;
+use support::wrk::wrk;
 use support::{Connection, Process};
 
 const ROUNDS: usize = 7;
@@ -159,10 +160,10 @@ async fn compare(root: &Path, operator: &str, dir: &Path, keys: &[String]) {
     let (mut speed, mut cost) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let ours_used = ours.cpu();
-        let ours_rate = wrk(port, &script);
+        let ours_rate = ask(port, &script);
         let ours_used = ours.cpu() - ours_used;
         let peer_used = cpu(&worker_pids);
-        let peer_rate = wrk(peer_port, &script);
+        let peer_rate = ask(peer_port, &script);
         let peer_used = cpu(&worker_pids) - peer_used;
         // The first round fills caches.
         if round > 0 {
@@ -219,6 +220,11 @@ fn cpu(pids: &[u32]) -> Duration {
     pids.iter().map(|pid| support::cpu_of(*pid)).sum()
 }
 
+/// Requests a second that a server answers.
+fn ask(port: u16, script: &Path) -> f64 {
+    wrk(2, SECONDS, &["-s", script.to_str().unwrap(), &format!("http://127.0.0.1:{port}")]).rate
+}
+
 /// A script for wrk that asks for the accounts at random.
 fn requests(root: &Path, keys: &[String]) -> PathBuf {
     let list = root.join("asked");
@@ -236,17 +242,4 @@ fn requests(root: &Path, keys: &[String]) -> PathBuf {
     );
     fs::write(&script, text).unwrap();
     script
-}
-
-fn wrk(port: u16, script: &Path) -> f64 {
-    let output = Command::new("wrk")
-        .args(["-t2", "-c64", &format!("-d{SECONDS}s"), "-s"])
-        .arg(script)
-        .arg(format!("http://127.0.0.1:{port}"))
-        .output()
-        .expect("wrk");
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(!text.contains("Non-2xx"), "{text}");
-    let line = text.lines().find(|line| line.starts_with("Requests/sec:")).unwrap();
-    line.split_whitespace().last().unwrap().parse().unwrap()
 }

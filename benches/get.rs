@@ -15,6 +15,7 @@ use actix_web::http::header;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use nkeys::KeyPair;
 use support::Process;
+use support::wrk::wrk;
 
 const ROUNDS: usize = 15;
 const SECONDS: u32 = 2;
@@ -100,20 +101,7 @@ async fn compare() {
 /// Requests a second, and microseconds of the server's CPU per request.
 fn measure(server: &Process, port: u16, path: &str) -> (f64, f64) {
     let before = server.cpu();
-    let output = Command::new("wrk")
-        .args(["-t1", "-c64", &format!("-d{SECONDS}s"), &format!("http://127.0.0.1:{port}{path}")])
-        .output()
-        .expect("wrk is needed: apt-get install wrk");
+    let seen = wrk(1, SECONDS, &[&format!("http://127.0.0.1:{port}{path}")]);
     let used = server.cpu() - before;
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(!text.contains("Non-2xx"), "{text}");
-    let requests: f64 = text
-        .lines()
-        .find_map(|line| line.trim().split_once(" requests in "))
-        .expect("wrk counts requests")
-        .0
-        .parse()
-        .unwrap();
-    let rate: f64 = text.lines().find_map(|line| line.strip_prefix("Requests/sec:")).unwrap().trim().parse().unwrap();
-    (rate, used.as_secs_f64() * 1e6 / requests)
+    (seen.rate, used.as_secs_f64() * 1e6 / seen.requests)
 }

@@ -19,6 +19,21 @@ pub(crate) struct Pace {
 impl Pace {
     /// Sends requests at this rate, in turn on so many connections. Each must be answered with 200.
     pub(crate) fn start(port: u16, requests: Arc<Vec<Vec<u8>>>, per_second: u32, connections: u32) -> Self {
+        Self::answered(&[200], port, requests, per_second, connections)
+    }
+
+    /// The same with credentials that are wrong: each must be turned away.
+    pub(crate) fn rejected(port: u16, requests: Arc<Vec<Vec<u8>>>, per_second: u32, connections: u32) -> Self {
+        Self::answered(&[401, 429, 503], port, requests, per_second, connections)
+    }
+
+    fn answered(
+        wanted: &'static [u16],
+        port: u16,
+        requests: Arc<Vec<Vec<u8>>>,
+        per_second: u32,
+        connections: u32,
+    ) -> Self {
         let ends = Arc::new(AtomicBool::new(false));
         let is_over = ends.clone();
         let thread = std::thread::spawn(move || {
@@ -28,7 +43,7 @@ impl Pace {
                 let due = |turn: u32| began + Duration::from_secs(1) * turn / per_second;
                 let times = join_all((0..connections).map(|first| {
                     let turns = (first..).step_by(connections as usize).map(due);
-                    at(port, &requests, turns, &is_over)
+                    at(wanted, port, &requests, turns, &is_over)
                 }));
                 times.await.concat()
             })
@@ -47,6 +62,7 @@ impl Pace {
 
 /// Sends one request at each of these times. If the previous answer came too late for that, the wait for it counts as well.
 async fn at(
+    wanted: &[u16],
     port: u16,
     requests: &[Vec<u8>],
     turns: impl Iterator<Item = Instant>,
@@ -62,7 +78,7 @@ async fn at(
         }
         let sent = if is_late { due } else { Instant::now() };
         let (status, head) = connection.send(&requests[rand::random_range(0..requests.len())]).await;
-        assert_eq!(status, 200, "{head}");
+        assert!(wanted.contains(&status), "{head}");
         times.push(sent.elapsed());
     }
     times
