@@ -2,7 +2,8 @@
 //!
 //! One hash takes as long as thousands of requests, and anybody can cause one. So there is one thread, of low priority, which
 //! rests after each wrong password for as long as that took. Addresses that gave wrong passwords lately wait in a second
-//! queue, behind all others.
+//! queue, behind all others, and the rests between theirs are longer: whatever its priority, a thread that wakes keeps its core
+//! for a millisecond, so what others notice is how often it wakes.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -21,6 +22,8 @@ const STRANGERS_EACH: usize = 6;
 const NICE: i32 = 10;
 /// The longest rest.
 const REST: Duration = Duration::from_millis(500);
+/// The shortest rest after a wrong password of a suspect: about ten of them a second.
+const SUSPECTS_REST: Duration = Duration::from_millis(85);
 
 /// Work for the thread. Returns whether the password was right.
 pub(super) type HashJob = Box<dyn FnOnce() -> bool + Send>;
@@ -50,6 +53,13 @@ struct QueueState {
     each: HashMap<IpAddr, usize>,
     has_thread: bool,
     is_closed: bool,
+}
+
+/// What the thread does next.
+struct Next {
+    address: IpAddr,
+    is_suspect: bool,
+    job: HashJob,
 }
 
 impl std::fmt::Debug for HashQueue {
@@ -92,26 +102,28 @@ impl HashQueue {
     fn work(&self) {
         // Of this thread alone. It serves as well without.
         let _ = rustix::process::nice(NICE);
-        while let Some((address, job)) = self.next() {
+        while let Some(Next { address, is_suspect, job }) = self.next() {
             let began = Instant::now();
             let was_right = job();
             let took = began.elapsed();
             self.ended(address);
             if !was_right {
-                std::thread::sleep(took.min(REST));
+                let least = if is_suspect { SUSPECTS_REST } else { Duration::ZERO };
+                std::thread::sleep(took.clamp(least, REST));
             }
         }
     }
 
-    fn next(&self) -> Option<(IpAddr, HashJob)> {
+    fn next(&self) -> Option<Next> {
         let mut state = self.state.lock();
         loop {
             if state.is_closed {
                 return None;
             }
-            let [first, suspects] = &mut state.waiting;
-            if let Some(next) = first.pop_front().or_else(|| suspects.pop_front()) {
-                return Some(next);
+            for is_suspect in [false, true] {
+                if let Some((address, job)) = state.waiting[usize::from(is_suspect)].pop_front() {
+                    return Some(Next { address, is_suspect, job });
+                }
             }
             self.filled.wait(&mut state);
         }
@@ -136,6 +148,20 @@ mod tests {
 
     fn place(last: u8, is_suspect: bool, comes_again: bool) -> QueuePlace {
         QueuePlace { address: IpAddr::V4([192, 0, 2, last].into()), is_suspect, comes_again }
+    }
+
+    #[test]
+    fn wrong_passwords_of_suspects_come_with_a_pause_between() {
+        let queue = Arc::new(HashQueue::default());
+        let (done, ended) = mpsc::channel();
+        let began = Instant::now();
+        for _ in 0..3 {
+            let done = done.clone();
+            assert!(queue.push(place(1, true, false), Box::new(move || done.send(()).is_err())));
+        }
+        assert_eq!(ended.iter().take(3).count(), 3);
+        assert!(began.elapsed() >= 2 * SUSPECTS_REST, "{:?}", began.elapsed());
+        queue.close();
     }
 
     #[test]
