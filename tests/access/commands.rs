@@ -73,6 +73,8 @@ async fn commands_show_who_they_are() {
     run(["list", "--url", url, "--token-file", file]).await.expect(0);
     run(["-token-file", file, "list", "--url", url]).await.expect(0);
     run(["list", "--url", &as_user]).await.expect(0);
+    let shown = run(["show", &account.key(), "--url", &as_user]).await.expect(0);
+    assert!(shown.stdout.contains("post by user ops from 127.0.0.1"), "{}", shown.stdout);
     run_with(&[("NAS_TOKEN", "ops")], ["list", "--url", url]).await.expect(0);
     run_with(&[("NAS_REPLICA__TOKEN", "ops")], ["list", "--url", url]).await.expect(0);
     run_with(&[("NAS_REPLICA__TOKEN", "other"), ("NAS_TOKEN", "ops")], ["list", "--url", url]).await.expect(0);

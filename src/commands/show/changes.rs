@@ -43,9 +43,11 @@ pub(super) fn write_diff(
 
 fn one(version: &Version, moments: &Moments) -> String {
     let serial = version.serial.map_or_else(|| "no serial".to_owned(), |serial| format!("serial {serial}"));
+    let principal = version.principal.as_deref();
+    let by = principal.map(|principal| format!(" by {}", printable(principal))).unwrap_or_default();
     let tls = version.tls.as_deref().map(|tls| format!(", {}", printable(tls))).unwrap_or_default();
     let actor = version.actor.as_deref().map(|actor| format!(" from {}{tls}", printable(actor))).unwrap_or_default();
     let is_current = if version.current { ", served" } else { "" };
     let at = moments.minute(version.at.div_euclid(1000));
-    format!("{serial:<12}  {at}  {}{actor}{is_current}", printable(&version.via))
+    format!("{serial:<12}  {at}  {}{by}{actor}{is_current}", printable(&version.via))
 }
