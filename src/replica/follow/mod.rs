@@ -69,6 +69,8 @@ struct FollowerState {
     greeted: bool,
     /// When the followers of this replica were last woken for a heartbeat.
     woken: Option<Instant>,
+    /// Where the feed stands while it has not come to the place of an answer, that place, and since when.
+    awaited: Option<((u64, u64), Instant)>,
 }
 
 impl FollowerState {

@@ -20,6 +20,9 @@ use crate::upstream::UpstreamError;
 /// The shortest pause between two wake-ups of the followers of this replica for heartbeats.
 const WAKE: Duration = Duration::from_millis(200);
 
+/// So long after an answer, its place has come with the feed, unless it is lost. A chain of replicas takes a fraction of it.
+const AWAITED: Duration = Duration::from_secs(5);
+
 /// A longer time since the primary was heard, in milliseconds, counts as this.
 const LONGEST: u64 = 1 << 40;
 
@@ -142,11 +145,29 @@ impl Follow {
         follower.heard = if heard == 0 { -1 } else { heard };
         if position.serial >= page.head {
             self.go_live(follower, position.serial);
+            self.look_beyond(follower, position.serial).await?;
             // A wake-up reaches all followers of this replica.
             if follower.woken.is_none_or(|woken| woken.elapsed() > WAKE) {
                 follower.woken = Some(Instant::now());
                 self.parts.held.store.reader().ring().wake();
             }
+        }
+        Ok(())
+    }
+
+    /// An answer may be later than the feed, for a moment. If it stays later while upstream stands still, upstream was set back
+    /// after it, and this replica followed from a position that both histories have.
+    async fn look_beyond(&self, follower: &mut FollowerState, serial: u64) -> Result<(), FeedError> {
+        let held = &self.parts.held;
+        let awaited = held.store.reader().awaited().map(|reach| (serial, reach));
+        match (awaited, follower.awaited) {
+            (Some((_, reach)), Some((before, since))) if awaited == Some(before) => {
+                if since.elapsed() > AWAITED {
+                    held.store.write(UpstreamWrite::StoodStill(reach)).await?;
+                    held.positions.look_again();
+                }
+            }
+            _ => follower.awaited = awaited.map(|places| (places, Instant::now())),
         }
         Ok(())
     }

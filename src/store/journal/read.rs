@@ -205,7 +205,8 @@ impl JournalReader {
             return Ok(Some(stored));
         }
         let ((serial, era, is_ordered, came), log) = (currency, self.state.log());
-        let is_known = log.has_place(era, serial);
+        // Followers would wait for a place that never comes.
+        let is_known = log.has_place(era, serial) && (is_ordered || !log.may_be_lost(serial.unsigned_abs()));
         let currency = Currency {
             at: is_known.then_some(Position { session: log.session.0, serial: serial.unsigned_abs() }),
             era: if is_ordered { era.unsigned_abs() } else { 0 },

@@ -56,6 +56,13 @@ impl JournalReader {
         self.state.end_feed();
     }
 
+    /// The latest place of an answer that the feed has not come to, and is about to; `None`: there is none.
+    pub fn awaited(&self) -> Option<u64> {
+        let meta = self.state.meta();
+        let reach = meta.log.reach;
+        (reach > meta.head.serial && !meta.log.may_be_lost(reach)).then_some(reach)
+    }
+
     /// The order that is followed; 0: none.
     pub fn era(&self) -> u64 {
         self.state.era()

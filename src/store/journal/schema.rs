@@ -287,6 +287,12 @@ impl LogPlace {
         serial > 0 && era >= self.since && self.has_session()
     }
 
+    /// Whether upstream, as it is followed now, may never have had this place of its session. What a feed or a comparison brings
+    /// tells; so does not what is served and was not ordered.
+    pub(crate) const fn may_be_lost(&self, serial: u64) -> bool {
+        serial <= self.lost
+    }
+
     /// The id of a change of this order.
     pub(crate) const fn id(&self, serial: u64) -> i64 {
         self.base.saturating_add(serial.cast_signed())

@@ -56,6 +56,8 @@ enum Step {
     },
     /// The feed begins again at upstream's position, with a comparison.
     Skip,
+    /// Upstream stands still for long.
+    StandStill,
     /// Some differences of the comparison are delivered, or its end.
     Pieces(usize),
     Ask(u8),

@@ -77,6 +77,18 @@ impl Transaction<'_> {
         self.doubt_unmentioned(&missed).map(drop)
     }
 
+    /// Upstream stays where this replica is. What an answer had at a later place is of a history that upstream has lost.
+    pub(super) fn stood_still(&mut self, reach: u64) -> rusqlite::Result<Outcome> {
+        if reach <= self.meta.head.serial || self.meta.log.may_be_lost(reach) {
+            // It has come meanwhile, or another order has begun.
+            return Ok(Outcome::Kept);
+        }
+        self.doubt_missed()?;
+        self.meta.log.lost = reach;
+        self.repaired.set(true);
+        Ok(Outcome::Kept)
+    }
+
     /// Upstream has a key of which nothing is known here, because the gate rejects what it has.
     pub(super) fn miss_a_key(&mut self) {
         self.meta.is_whole = false;

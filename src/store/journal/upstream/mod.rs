@@ -49,6 +49,8 @@ pub enum UpstreamWrite {
     },
     /// Another comparison begins, at the same position.
     CompareAgain,
+    /// Upstream has stood where this replica is for so long that no place after it is under way: up to this one, they are lost.
+    StoodStill(u64),
     /// The comparison does not mention these accounts, which [`JournalReader::unmentioned`](super::JournalReader::unmentioned) found.
     Unmentioned(Vec<Subject>),
     /// An answer of upstream about one account.
@@ -215,6 +217,7 @@ impl Transaction<'_> {
             UpstreamWrite::Compared(compared) => self.compared(compared),
             UpstreamWrite::Level { era, is_whole } => Ok(Ok(self.level(*era, *is_whole))),
             UpstreamWrite::CompareAgain => Ok(Ok(self.compare_again())),
+            UpstreamWrite::StoodStill(reach) => self.stood_still(*reach).map(Ok),
             UpstreamWrite::Unmentioned(keys) => self.doubt_unmentioned(keys).map(Ok),
             UpstreamWrite::Answered(answer) => self.answered(answer),
             UpstreamWrite::Early(early) => self.early(early),

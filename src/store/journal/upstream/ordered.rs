@@ -99,7 +99,7 @@ impl Transaction<'_> {
     /// Whether what is held is later in upstream's order than what the feed has brought, so that the feed is about to bring it.
     pub(super) fn is_to_come(&self, row: &Row) -> bool {
         let (head, log) = (&self.meta.head, &self.meta.log);
-        let is_later = |serial: u64| serial > head.serial && serial > log.lost;
+        let is_later = |serial: u64| serial > head.serial && !log.may_be_lost(serial);
         row.held.position().is_some_and(|at| at.session == head.session.0 && is_later(at.serial))
     }
 
@@ -207,7 +207,7 @@ impl Transaction<'_> {
         }
         if let Subject::Account(key) = subject {
             let currency = Currency {
-                at: place,
+                at: place.filter(|at| now.is_ordered() || !self.meta.log.may_be_lost(at.serial)),
                 era: if now.is_ordered() { self.meta.log.era.unsigned_abs() } else { 0 },
                 came: clock::unix_millis(),
             };

@@ -4,6 +4,7 @@
 use super::world::World;
 use super::{Commit, Made, Step};
 use crate::feed::Subject;
+use crate::key::AccountKey;
 
 fn put(account: u8, iat: i64) -> Step {
     Step::Upstream(Commit::Put(Made { account, iat, name: 0 }))
@@ -24,7 +25,7 @@ fn answered_and_lost() -> Vec<Step> {
     ]
 }
 
-async fn ends_ahead(steps: impl IntoIterator<Item = Step>) {
+async fn ends_ahead(steps: impl IntoIterator<Item = Step>) -> World {
     let mut world = World::new(2).await;
     for step in steps {
         world.step(&step).await;
@@ -35,6 +36,7 @@ async fn ends_ahead(steps: impl IntoIterator<Item = Step>) {
     let row = &world.rows()[&subject];
     assert!(row.is_ahead && row.ordered.is_some(), "{row:?}");
     assert_eq!(world.mirror.stand().ahead, 1);
+    world
 }
 
 #[tokio::test]
@@ -45,4 +47,29 @@ async fn what_an_answer_brought_and_upstream_has_lost_is_ahead_once_it_was_compa
 #[tokio::test]
 async fn what_an_answer_brought_and_upstream_has_lost_is_ahead_once_the_feed_has_brought_something_else() {
     ends_ahead(answered_and_lost().into_iter().chain([put(1, 102), put(1, 103), put(3, 100), Step::Feed(9)])).await;
+}
+
+#[tokio::test]
+async fn what_an_answer_brought_and_upstream_has_lost_is_ahead_if_upstream_writes_nothing_more() {
+    let world = ends_ahead(answered_and_lost().into_iter().chain([Step::StandStill])).await;
+    assert_eq!(world.mirror.awaited(), None);
+}
+
+/// A hub passes on no place that its followers would wait for in vain.
+#[tokio::test]
+async fn the_place_of_what_upstream_has_lost_is_not_passed_on() {
+    let mut world = World::new(2).await;
+    for step in answered_and_lost() {
+        world.step(&step).await;
+    }
+    let place = async |world: &World| {
+        let key = AccountKey::parse(&world.upstream.key(0).text()).expect("a key");
+        world.mirror.get(&key).expect("read").expect("served").currency.at
+    };
+    assert!(place(&world).await.is_some(), "the feed is about to come to it");
+    for step in [put(1, 102), Step::Skip, Step::Pieces(99)] {
+        world.step(&step).await;
+    }
+    world.arrive().await;
+    assert_eq!(place(&world).await, None);
 }

@@ -97,6 +97,11 @@ impl World {
                 self.begin(self.upstream.journal.head()).await;
                 self.compare(false).await;
             }
+            Step::StandStill => {
+                if let Some(reach) = self.mirror.awaited() {
+                    self.write(UpstreamWrite::StoodStill(reach)).await.expect("noted");
+                }
+            }
             Step::Pieces(count) => self.pieces(*count).await,
             Step::Ask(account) => self.ask(*account),
             Step::Answer(number) => self.answer(*number).await,
