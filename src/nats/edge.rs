@@ -10,7 +10,7 @@ use super::link::Purpose;
 use super::reconcile::{self, Comparer, Reconcile};
 use super::resolver::{Resolver, ResolverPolicy};
 use super::setup::ConnectError;
-use super::{Announcer, Connected, Link, Setup, Signer, activations, announce, discovery, replica_updates};
+use super::{Announcer, Connected, Link, Setup, Signer, activations, announce, discovery, loaded, replica_updates};
 use crate::config::{Nats, ReplicaMode};
 use crate::metrics::Metrics;
 use crate::node::{Again, Links, Node};
@@ -75,6 +75,7 @@ impl Edge {
                     tokio::spawn(discovery::listen_for_nats_servers(connected.clone()));
                 }
                 tokio::spawn(replica_updates::hear(connected.clone(), node.clone()));
+                tokio::spawn(loaded::fetch(connected.clone(), node.clone()));
                 tokio::spawn(activations::hear_activations(connected.clone(), node.clone()));
             }
         }

@@ -177,6 +177,10 @@ impl Upstream for Fake {
         None
     }
 
+    fn room_for_unasked(&self) -> Option<u64> {
+        None
+    }
+
     fn sync(&self) -> SyncState {
         SyncState { is_mirror: false, is_following: false, position: None, confirmed: None, ahead: 0 }
     }

@@ -35,6 +35,9 @@ pub trait Upstream: Backend {
     /// When the certificate that this replica shows upstream expires, unix seconds; `None`: it has none.
     fn certificate_end(&self) -> Option<i64>;
 
+    /// Bytes of JWTs that this replica may fetch before clients ask for them; `None`: it fetches none, or all.
+    fn room_for_unasked(&self) -> Option<u64>;
+
     /// How this replica relates to its upstream now.
     fn sync(&self) -> SyncState;
 

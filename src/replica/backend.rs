@@ -220,6 +220,11 @@ impl Upstream for Replica {
         self.parts.held.freshness.silence().and_then(|silence| u64::try_from(silence / 1000).ok())
     }
 
+    fn room_for_unasked(&self) -> Option<u64> {
+        let env = &self.parts.env;
+        env.is_warm().then_some(env.setup.cache_bytes)
+    }
+
     fn sync(&self) -> SyncState {
         let held = &self.parts.held;
         let (stand, confirmed) = (held.store.stand(), held.positions.confirmed());

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod loaded;
 mod nats_activations;
 mod nats_fleet;
 mod nats_login;

@@ -40,9 +40,9 @@ impl MonitorError {
 
 /// The accounts that are loaded.
 #[derive(Debug, Deserialize)]
-pub(super) struct AccountList {
+pub(in crate::nats) struct AccountList {
     #[serde(default)]
-    pub(super) accounts: Vec<String>,
+    pub(in crate::nats) accounts: Vec<String>,
 }
 
 /// The answer about one account.

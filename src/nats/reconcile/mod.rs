@@ -31,6 +31,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
+pub(super) use answer::AccountList;
 use ask::{AskError, Asker};
 pub(super) use comparer::Comparer;
 use comparer::RunningWorker;
