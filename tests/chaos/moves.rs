@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nats_account_server::feed::wire::Page;
 use tokio::time::{sleep, timeout};
 
-use super::cast::Way;
+use super::cast::{Link, Way};
 use super::play::Play;
 use super::support::Http;
 
@@ -49,8 +49,9 @@ impl Play {
     pub(super) async fn moves(&mut self, link: usize, to: usize) {
         let of = self.links[link].of;
         let to = if self.comes_by(to, of) { 0 } else { to };
-        // One that was misled may be about to follow the liar.
-        let is_in_log = self.links[link].state != Way::Misled && self.goes_on_at(of, to).await;
+        // One that was misled may be about to follow the liar, and so may the one that it is led to.
+        let is_misled = self.links[link].state == Way::Misled || self.is_misled(to);
+        let is_in_log = !is_misled && self.goes_on_at(of, to).await;
         let was_calm = is_in_log && self.is_connected(of).await && self.members[of].is_mirror;
         let before = self.logged(of);
         let target = self.host(to);
@@ -78,6 +79,12 @@ impl Play {
     /// Whether what `from` asks comes by `server`.
     fn comes_by(&self, from: usize, server: usize) -> bool {
         from == server || self.links.iter().any(|link| link.of == from && self.comes_by(link.to, server))
+    }
+
+    /// Whether a server, or one on its way to the primary, is led to a liar.
+    fn is_misled(&self, server: usize) -> bool {
+        let is_astray = |link: &Link| link.state == Way::Misled || self.is_misled(link.to);
+        self.links.iter().any(|link| link.of == server && is_astray(link))
     }
 
     /// Whether a follower with one upstream can go on at another one: its position is in the log of that one, whose own
