@@ -18,6 +18,11 @@ metrics! {
         "withheld_accounts",
         "Accounts that a primary withholds, because the operator's JWT does not list the key that signed them",
     )?;
+    pub heads: OptionalGauge = make.on(PRIMARY).optional(
+        "heads",
+        "Keys of which something is remembered, also of what is deleted or has left; absent until they are counted",
+        [],
+    )?;
     pub tombstones: OptionalGauge = make.on(PRIMARY).optional(
         "tombstones",
         "Accounts that are deleted, and whose deletion is remembered; absent until they are counted",

@@ -55,6 +55,11 @@ impl Node {
             repeated(|| {
                 let node = self.clone();
                 async move { node.measure_counts().await }
+            }),
+            // By itself, because it takes longer than all others together.
+            repeated(|| {
+                let node = self.clone();
+                async move { node.measure_heads().await }
             })
         );
     }
@@ -68,6 +73,13 @@ impl Node {
         store.disk_free_bytes.count(figures.free);
         store.disk_size_bytes.count(figures.size);
         store.last_backup.show(figures.backed_up);
+    }
+
+    async fn measure_heads(&self) {
+        let Some(ledger) = self.ledger() else { return };
+        let journal = ledger.journal().clone();
+        let heads = blocking(move || journal.count_heads()).await;
+        self.metrics().store.heads.count(heads.ok());
     }
 
     /// What cannot be counted is absent until it can: an old figure would be taken for a new one.

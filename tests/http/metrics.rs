@@ -65,7 +65,9 @@ async fn a_primary_without_nats_counts_from_the_start_and_shows_nothing_that_mea
     primary.http.get(&account.path()).await.expect(200);
     primary.http.get(&Account::new().path()).await.expect(404);
     until("the account is counted", || async {
-        scrape(&primary).await.get("accounts_expiring{within=\"1h\"}") == Some(&1.0)
+        let series = scrape(&primary).await;
+        // The operator has one, too.
+        series.get("accounts_expiring{within=\"1h\"}") == Some(&1.0) && series.get("heads") == Some(&2.0)
     })
     .await;
     let series = scrape(&primary).await;
@@ -137,7 +139,8 @@ async fn a_replica_shows_its_upstream_and_nothing_of_a_primary() {
     }
     assert!(series["account_gets_total{outcome=\"hit\"}"] >= 1.0);
     assert!(series["replica_primary_heard_timestamp_seconds"] > 0.0);
-    let of_primaries = ["pushes", "push_", "last_push", "accounts", "primary_", "withheld", "tombstones", "nats_"];
+    let of_primaries =
+        ["pushes", "push_", "last_push", "accounts", "primary_", "withheld", "heads", "tombstones", "nats_"];
     absent(&series, &of_primaries);
     absent(&series, &["in_force", "announce", "audit_", "folder_", "replica_hints", "follower_arrival"]);
     let series = scrape(&primary).await;
@@ -275,7 +278,11 @@ async fn servers() -> (Server, Server, tempfile::TempDir) {
     let account = Account::new();
     primary.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
     until("the replica has it", || async { replica.http.get(&account.path()).await.status == 200 }).await;
-    until("it is counted", || async { scrape(&primary).await.contains_key("tombstones") }).await;
+    until("it is counted", || async {
+        let series = scrape(&primary).await;
+        series.contains_key("tombstones") && series.contains_key("heads")
+    })
+    .await;
     (primary, replica, folder)
 }
 

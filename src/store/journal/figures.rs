@@ -99,6 +99,13 @@ impl JournalReader {
         })
     }
 
+    /// How many keys have a head. Blocks for a query that reads all heads.
+    pub fn count_heads(&self) -> Result<u64, StoreError> {
+        self.read_bulk(|connection| {
+            connection.prepare_cached("SELECT count(*) FROM head")?.query_row([], |row| row.get(0))
+        })
+    }
+
     /// How many activations are stored. Blocks for a query along an index.
     pub fn count_activations(&self) -> Result<u64, StoreError> {
         self.read_bulk(|connection| {
