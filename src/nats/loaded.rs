@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -26,9 +26,9 @@ const SUBJECT: &str = "$SYS.REQ.SERVER.PING.ACCOUNTZ";
 const PERIOD: Duration = Duration::from_secs(1);
 /// The nats-servers have answered when nothing was heard for so long.
 const QUIET: Duration = Duration::from_secs(2);
-/// Answers that are read.
-const ANSWERS: usize = 1_000;
-/// Accounts that are fetched.
+/// How long answers are read at most.
+const LISTENS: Duration = Duration::from_secs(20);
+/// Accounts that answers may name, all together: no more of them are read, and none beyond is fetched.
 const ACCOUNTS: usize = 100_000;
 /// Of those at the same time.
 const AT_ONCE: usize = 8;
@@ -72,12 +72,17 @@ async fn ask(connected: &Connected) -> BTreeSet<AccountKey> {
     if client.publish_with_reply(SUBJECT, inbox, Bytes::new()).await.is_err() {
         return BTreeSet::new();
     }
-    let mut heard = Vec::new();
-    while heard.len() < ANSWERS
+    let (mut heard, mut room, began) = (Vec::new(), ACCOUNTS, Instant::now());
+    while room > 0
+        && began.elapsed() < LISTENS
         && let Ok(Some(message)) = timeout(QUIET, answers.next()).await
     {
         if let Ok(Answer { server, data: Some(list) }) = serde_json::from_slice(&message.payload) {
-            heard.push((Server::from(server), list));
+            let named = list.accounts.iter().filter_map(|key| AccountKey::parse(key).ok());
+            let keys: Vec<_> = named.take(room).collect();
+            // Each answer counts, also one without an account.
+            room = room.saturating_sub(keys.len() + 1);
+            heard.push((Server::from(server), keys));
         }
     }
     of_cluster(&heard, &client.server_info().server_id)
@@ -85,12 +90,11 @@ async fn ask(connected: &Connected) -> BTreeSet<AccountKey> {
 
 /// The accounts of the nats-servers in the cluster of the one with this id: those elsewhere have account servers of their own. Of
 /// all, if that one has not answered.
-fn of_cluster(heard: &[(Server, AccountList)], id: &str) -> BTreeSet<AccountKey> {
+fn of_cluster(heard: &[(Server, Vec<AccountKey>)], id: &str) -> BTreeSet<AccountKey> {
     let ours = heard.iter().find(|(server, _)| server.id == id).map(|(server, _)| &*server.cluster);
     let is_here =
         |server: &Server| server.id == id || ours.is_none_or(|ours| !ours.is_empty() && server.cluster == ours);
-    let lists = heard.iter().filter(|(server, _)| is_here(server)).map(|(_, list)| list);
-    lists.flat_map(|list| &list.accounts).filter_map(|key| AccountKey::parse(key).ok()).take(ACCOUNTS).collect()
+    heard.iter().filter(|(server, _)| is_here(server)).flat_map(|(_, keys)| keys).copied().collect()
 }
 
 /// Fetches accounts that are not here, up to so many bytes. Returns how many are here.
@@ -124,14 +128,14 @@ async fn length(node: &Node, key: AccountKey) -> u64 {
 mod tests {
     use super::*;
 
-    fn heard(id: &str, cluster: &str, account: u8) -> (Server, AccountList) {
+    fn heard(id: &str, cluster: &str, account: u8) -> (Server, Vec<AccountKey>) {
         let server = Server { id: id.into(), cluster: cluster.into(), ..Server::unnamed() };
-        (server, AccountList { accounts: vec!["$G".into(), AccountKey::from_raw([account; 32]).text()] })
+        (server, vec![AccountKey::from_raw([account; 32])])
     }
 
     #[test]
     fn those_of_our_cluster_count() {
-        let found = |heard: &[(Server, AccountList)]| -> Vec<u8> {
+        let found = |heard: &[(Server, Vec<AccountKey>)]| -> Vec<u8> {
             of_cluster(heard, "us").iter().map(|key| key.raw()[0]).collect()
         };
         let all = [heard("a", "east", 1), heard("us", "west", 2), heard("b", "west", 3), heard("c", "", 4)];

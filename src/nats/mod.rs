@@ -2,7 +2,8 @@
 //!
 //! An [`Edge`] has all parts. On a primary, `announce` announces every change to the nats-servers and collects their
 //! receipts, `reconcile` compares them with the store, and `sign` asks a signing service. On a replica, `hear` applies the
-//! announcements of others, and `loaded` fetches what nats-servers have loaded. Both apply activations (`activate`) and answer what full resolvers answer (`resolver`).
+//! announcements of others, and `loaded` fetches what nats-servers have loaded. Both apply activations (`activate`) and
+//! answer what full resolvers answer (`resolver`).
 //!
 //! The server starts without NATS, tries to connect for ever, and never goes down with it. All connections share a
 //! [`Link`]: the user, and what is wrong with it.

@@ -287,8 +287,7 @@ impl LogPlace {
         serial > 0 && era >= self.since && self.has_session()
     }
 
-    /// Whether upstream, as it is followed now, may never have had this place of its session. What a feed or a comparison brings
-    /// tells; so does not what is served and was not ordered.
+    /// Whether upstream may have lost what had this place of its session. It says nothing of what is known to be ordered.
     pub(crate) const fn may_be_lost(&self, serial: u64) -> bool {
         serial <= self.lost
     }
