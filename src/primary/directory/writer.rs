@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::compare::{Cause, Comparer, Settled};
 use super::source::Tokens;
@@ -25,6 +25,9 @@ use crate::store::{StoreError, blocking};
 
 /// Changes that are read in one piece.
 const PIECE: u64 = 2048;
+/// The shortest time from one piece to the next. A single change is written at once, and changes in a row are written
+/// together: to wake two threads for each would cost the pushes that follow more than the files do.
+const PACE: Duration = Duration::from_millis(10);
 /// Under steady load, everything is synced this often.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 /// With nothing left to write, it is synced after this long.
@@ -95,6 +98,8 @@ pub(super) struct Writer {
     pause: Duration,
     try_again: Instant,
     synced_at: Instant,
+    /// When the next piece may be read.
+    next_piece: Instant,
 }
 
 impl Writer {
@@ -107,6 +112,7 @@ impl Writer {
             pause: Duration::ZERO,
             try_again: Instant::now(),
             synced_at: Instant::now(),
+            next_piece: Instant::now(),
         }
     }
 
@@ -120,6 +126,8 @@ impl Writer {
             self.comparer.set_written(self.reached());
             self.again().await;
             if self.state.written() < head && self.failed.len() < MANY {
+                sleep_until(self.next_piece).await;
+                self.next_piece = Instant::now() + PACE;
                 self.advance().await;
                 self.sync(SYNC_EVERY).await;
                 continue;
