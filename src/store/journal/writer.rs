@@ -225,12 +225,12 @@ impl Writer {
         let sqlite = StoreError::sqlite(&self.path);
         let connection = self.connection.lock();
         checkpoint::bound_log(&connection, &self.readers, &self.path);
-        connection.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
+        run_prepared(&connection, "BEGIN IMMEDIATE").map_err(sqlite)?;
         let mut result = self.run(&connection, group);
         match &mut result {
             Ok(done) => {
                 let began = Instant::now();
-                let ended = connection.execute_batch(if done.wrote { "COMMIT" } else { "ROLLBACK" });
+                let ended = run_prepared(&connection, if done.wrote { "COMMIT" } else { "ROLLBACK" });
                 if let Err(error) = ended {
                     roll_back(&connection);
                     return Err(sqlite(error));
@@ -363,6 +363,11 @@ impl Transaction<'_> {
             Write::Upstream(write) => self.upstream(write),
         }
     }
+}
+
+/// Runs a statement that was parsed before, as every transaction needs the same ones.
+fn run_prepared(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(drop)
 }
 
 fn roll_back(connection: &Connection) {
