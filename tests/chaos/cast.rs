@@ -54,6 +54,8 @@ pub(super) struct Link {
     /// Whom it leads to, by its number.
     pub(super) to: usize,
     pub(super) state: Way,
+    /// Whether the connections on it lead to a liar. They also do so in silence, and after it.
+    pub(super) is_astray: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,9 +69,14 @@ pub(super) enum Way {
 impl Link {
     /// Changes the way, or takes it up again when the server at its end is another process, at `target`.
     pub(super) fn is(&mut self, state: Way, target: &str, liar: &str) {
-        // Who hangs in silence goes on when that ends.
-        let goes_on = self.state == Way::Silent && state == Way::Open;
+        // Who hangs in silence goes on when that ends, unless he hangs at a liar.
+        let goes_on = self.state == Way::Silent && state == Way::Open && !self.is_astray;
         self.state = state;
+        match state {
+            Way::Open => self.is_astray = false,
+            Way::Misled => self.is_astray = true,
+            Way::Silent | Way::Cut => {}
+        }
         match state {
             Way::Open if goes_on => self.proxy.heal(),
             Way::Open => self.proxy.lead_to(target),
@@ -81,7 +88,7 @@ impl Link {
 
     /// The way leads to another server, at `target`.
     pub(super) fn moves(&mut self, to: usize, target: &str) {
-        (self.to, self.state) = (to, Way::Open);
+        (self.to, self.state, self.is_astray) = (to, Way::Open, false);
         self.proxy.lead_to(target);
     }
 
@@ -89,6 +96,7 @@ impl Link {
     pub(super) fn leads_anew(&mut self, target: &str) {
         let state = self.state;
         if state != Way::Misled {
+            self.is_astray = false;
             self.proxy.lead_to(target);
         }
         match state {
@@ -117,7 +125,7 @@ impl Member {
             for to in plan.upstreams {
                 let proxy = Proxy::to_nowhere().await;
                 urls.push(proxy.url());
-                links.push(Link { proxy, of: number, to: *to, state: Way::Open });
+                links.push(Link { proxy, of: number, to: *to, state: Way::Open, is_astray: false });
             }
             // What the forwarder sends on may pass a mirror.
             let writes = if number == FORWARDER || plan.mode == "mirror" { "forward" } else { "refuse" };

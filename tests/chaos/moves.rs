@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nats_account_server::feed::wire::Page;
 use tokio::time::{sleep, timeout};
 
-use super::cast::{Link, Way};
+use super::cast::Link;
 use super::play::Play;
 use super::support::Http;
 
@@ -50,7 +50,7 @@ impl Play {
         let of = self.links[link].of;
         let to = if self.comes_by(to, of) { 0 } else { to };
         // One that was misled may be about to follow the liar, and so may the one that it is led to.
-        let is_misled = self.links[link].state == Way::Misled || self.is_misled(to);
+        let is_misled = self.links[link].is_astray || self.is_misled(to);
         let is_in_log = !is_misled && self.goes_on_at(of, to).await;
         let was_calm = is_in_log && self.is_connected(of).await && self.members[of].is_mirror;
         let before = self.logged(of);
@@ -83,7 +83,7 @@ impl Play {
 
     /// Whether a server, or one on its way to the primary, is led to a liar.
     fn is_misled(&self, server: usize) -> bool {
-        let is_astray = |link: &Link| link.state == Way::Misled || self.is_misled(link.to);
+        let is_astray = |link: &Link| link.is_astray || self.is_misled(link.to);
         self.links.iter().any(|link| link.of == server && is_astray(link))
     }
 
