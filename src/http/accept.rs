@@ -179,7 +179,11 @@ fn report(shared: &Shared, peer: SocketAddr, error: &DispatchError) {
         DispatchError::Io(_) | DispatchError::DisconnectTimeout | DispatchError::SlowRequestTimeout => {
             tracing::debug!("a connection from {peer} ended: {error}");
         }
-        error => tracing::warn!("a connection from {peer} broke: {error}"),
+        error => {
+            if let Some(held_back) = shared.failure("connection") {
+                tracing::warn!("a connection from {peer} broke: {error}{held_back}");
+            }
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! `GET` and `HEAD /jwt/v1/accounts/<key>`: what nats-servers, nsc and replicas ask for.
 
-use std::time::Instant;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
@@ -15,7 +13,6 @@ use crate::gate::Entry;
 use crate::jwt;
 use crate::key::AccountKey;
 use crate::node::{Again, Answer, LookupError, Miss, Now};
-use crate::throttle::HeldBack;
 
 const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
 const CONFIRMED: HeaderName = HeaderName::from_static(CONFIRMED_HEADER);
@@ -201,15 +198,14 @@ fn etag(entry: &Entry) -> HeaderValue {
     HeaderValue::from_maybe_shared(entry.etag().clone()).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-/// Why a JWT could not be looked up. While the primary is away, each request would write a line: then only now and then.
-/// That the folder is imported, the log says already.
+/// Why a JWT could not be looked up. That the folder is imported, the log says already.
 fn log_failure(shared: &Shared, key: &AccountKey, error: &LookupError) {
-    let held_back = match error {
-        LookupError::Unavailable(_) => shared.failures.turn(Instant::now()),
-        error if error.is_importing() => None,
-        _ => Some(HeldBack(0)),
+    let what = match error {
+        error if error.is_importing() => return,
+        LookupError::Unavailable(_) => "upstream",
+        LookupError::Store(_) | LookupError::Withheld(_) | LookupError::NotYet(_) => "account",
     };
-    if let Some(held_back) = held_back {
+    if let Some(held_back) = shared.failure(what) {
         tracing::warn!(account = %key, "cannot look up the JWT of {}: {error}{held_back}", shared.node.called(key));
     }
 }

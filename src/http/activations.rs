@@ -51,8 +51,10 @@ async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpRes
         Ok(ActivationAnswer::Refused(why)) => return absent(&why),
         Ok(ActivationAnswer::Absent) => return absent(""),
         Err(error) => {
-            if !error.is_importing() {
-                tracing::warn!("cannot look up the activation {id}: {error}");
+            if !error.is_importing()
+                && let Some(held_back) = shared.failure("activation")
+            {
+                tracing::warn!("cannot look up the activation {id}: {error}{held_back}");
             }
             let message = format!("error loading JWT\n{}", error.for_clients());
             return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);

@@ -52,7 +52,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         Ok(FeedStart::Ahead) => {
             return not_yet(request, "this replica is behind that position, and its primary is away");
         }
-        Err(error) => return failed(request, &error),
+        Err(error) => return failed(request, shared, &error),
     };
     let client = Client { is_proven, ..Client::of(request, shared) };
     let Ok(place) = shared.scarce.follow(client) else { return full(request) };
@@ -201,7 +201,7 @@ async fn answer(
             outgoing::builder(StatusCode::OK).body(Outgoing::body(turn, Bytes::from(text), Some(place)))
         }
         Ok(None) => another(request, shared),
-        Err(error) => failed(request, &error),
+        Err(error) => failed(request, shared, &error),
     }
 }
 
@@ -230,8 +230,10 @@ fn page(status: StatusCode, page: &Page) -> HttpResponse {
     HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(page)
 }
 
-fn failed(request: &HttpRequest, error: &StoreError) -> HttpResponse {
-    tracing::error!("cannot read changes: {error}");
+fn failed(request: &HttpRequest, shared: &Shared, error: &StoreError) -> HttpResponse {
+    if let Some(held_back) = shared.failure("changes") {
+        tracing::error!("cannot read changes: {error}{held_back}");
+    }
     reply::error(
         request,
         StatusCode::INTERNAL_SERVER_ERROR,

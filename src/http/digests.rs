@@ -145,7 +145,7 @@ impl Asker<'_> {
                 drop(turn);
                 Err(relay(request, shared, client, body.cloned()).await)
             }
-            Err(error) => Err(failed(self.request, &error)),
+            Err(error) => Err(failed(self.request, self.shared, &error)),
         }
     }
 
@@ -210,8 +210,10 @@ fn incomplete(request: &HttpRequest) -> HttpResponse {
     reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", message)
 }
 
-fn failed(request: &HttpRequest, error: &StoreError) -> HttpResponse {
-    tracing::error!("cannot compare digests: {error}");
+fn failed(request: &HttpRequest, shared: &Shared, error: &StoreError) -> HttpResponse {
+    if let Some(held_back) = shared.failure("digests") {
+        tracing::error!("cannot compare digests: {error}{held_back}");
+    }
     reply::error(
         request,
         StatusCode::INTERNAL_SERVER_ERROR,

@@ -59,7 +59,9 @@ fn turned(request: &HttpRequest, shared: &Shared, refused: &ReportRefused, name:
             }
         }
         ReportRefused::Store(error) => {
-            tracing::error!("cannot look up the position of a replica: {error}");
+            if let Some(held_back) = shared.failure("position") {
+                tracing::error!("cannot look up the position of a replica: {error}{held_back}");
+            }
             let message = format!("cannot look up the position\n{}", error.for_clients());
             reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message)
         }

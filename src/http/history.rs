@@ -100,8 +100,10 @@ fn no_history(request: &HttpRequest) -> HttpResponse {
 }
 
 fn failed(request: &HttpRequest, shared: &Shared, key: &AccountKey, error: &LookupError) -> HttpResponse {
-    if !error.is_importing() {
-        tracing::warn!(account = %key, "cannot read the history of {}: {error}", shared.node.called(key));
+    if !error.is_importing()
+        && let Some(held_back) = shared.failure("history")
+    {
+        tracing::warn!(account = %key, "cannot read the history of {}: {error}{held_back}", shared.node.called(key));
     }
     let message = format!("cannot read the history\n{}", error.for_clients());
     reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message)

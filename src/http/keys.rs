@@ -15,7 +15,9 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         }
         Err(error @ NoKeyList::TooMany) => return reply::error(request, StatusCode::NOT_FOUND, &error.to_string()),
         Err(NoKeyList::Store(error)) => {
-            tracing::error!("cannot list keys: {error}");
+            if let Some(held_back) = shared.failure("keys") {
+                tracing::error!("cannot list keys: {error}{held_back}");
+            }
             return reply::error(
                 request,
                 StatusCode::INTERNAL_SERVER_ERROR,

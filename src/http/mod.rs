@@ -61,7 +61,7 @@ mod writes;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_http::HttpServiceBuilder;
 use actix_service::boxed::{self, BoxService};
@@ -84,7 +84,7 @@ use rejections::Rejections;
 use crate::access::AccessControl;
 use crate::config::HttpLimits;
 use crate::node::Node;
-use crate::throttle::Throttle;
+use crate::throttle::{HeldBack, Throttle, ThrottleBy};
 
 /// How the server listens and what it allows.
 #[derive(Debug, Clone)]
@@ -137,8 +137,8 @@ struct Shared {
     read_timeout: Duration,
     scarce: scarce::Scarce,
     notify_limit: notify::NotifyLimit,
-    /// Lines about JWTs that could not be looked up: while the primary is away, every request would write one.
-    failures: Throttle,
+    /// Lines about requests that could not be answered: a client can repeat such a request any number of times.
+    failures: ThrottleBy<&'static str>,
     /// Lines about replicas whose reports are turned away.
     turned: Throttle,
     rejections: Rejections,
@@ -151,6 +151,13 @@ struct Shared {
     /// Lines about credentials that others can read.
     in_plain_text: Throttle,
     mark: mark::ServerMark,
+}
+
+impl Shared {
+    /// Whether a line about a request that could not be answered may be written now. `what`: the kind of line.
+    fn failure(&self, what: &'static str) -> Option<HeldBack> {
+        self.failures.turn(what, Instant::now())
+    }
 }
 
 /// What the routes use on one worker's thread.
@@ -175,7 +182,7 @@ pub fn serve(listeners: Vec<Listener>, node: Arc<Node>, setup: &Setup) -> std::i
         node,
         read_timeout,
         notify_limit: notify::NotifyLimit::default(),
-        failures: Throttle::every(Duration::from_secs(1)),
+        failures: ThrottleBy::every(Duration::from_secs(1)),
         turned: Throttle::every(Duration::from_secs(10)),
         rejections: Rejections::default(),
         trusted_proxies: setup.trusted_proxies.clone(),

@@ -59,7 +59,9 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         Ok(Some(piece)) => piece,
         Ok(None) => return not_whole(request, "this server does not store every account now"),
         Err(error) => {
-            tracing::error!("cannot read a pack: {error}");
+            if let Some(held_back) = shared.failure("pack") {
+                tracing::error!("cannot read a pack: {error}{held_back}");
+            }
             let message = format!("error packing JWTs\n{}", error.for_clients());
             return reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message);
         }

@@ -17,10 +17,11 @@ pub(super) fn pending(text: String) -> HttpResponse {
 }
 
 pub(super) fn failed(request: &HttpRequest, shared: &Shared, key: &AccountKey, error: &SignError) -> HttpResponse {
-    match error {
-        // The log says so for every client that is rejected.
-        SignError::Issuer { .. } => {}
-        _ => tracing::warn!(account = %key, "the JWT of {} could not be signed: {error}", shared.node.called(key)),
+    // The log says so for every client that is rejected.
+    if !matches!(error, SignError::Issuer { .. })
+        && let Some(held_back) = shared.failure("signing")
+    {
+        tracing::warn!(account = %key, "the JWT of {} could not be signed: {error}{held_back}", shared.node.called(key));
     }
     let (status, message) = match error {
         SignError::Issuer { held: false, .. } => {

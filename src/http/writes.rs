@@ -139,7 +139,10 @@ async fn forward(
     Ok(match way.forward(&write).await {
         Ok(answer) => relayed(answer),
         Err(error) => {
-            tracing::warn!(request_id = &*request_id::of(request), "{target} could not be forwarded: {error}");
+            if let Some(held_back) = shared.failure("forwarding") {
+                let request_id = &*request_id::of(request);
+                tracing::warn!(request_id, "{target} could not be forwarded: {error}{held_back}");
+            }
             failed(request, &error)
         }
     })

@@ -1,14 +1,15 @@
 //! The setup of a replica, and what all its parts share.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
 use crate::config::{ReplicaMode, ReplicaWrites, Settings, Store};
 use crate::folder::STATE_FOLDER;
-use crate::gate::Gate;
+use crate::gate::{Gate, Refusal, Via};
 use crate::key::PublicKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
@@ -119,5 +120,16 @@ impl Env {
     /// Whether it is a cache that fills itself.
     pub(super) fn is_warm(&self) -> bool {
         !self.is_mirror() && self.setup.warm
+    }
+
+    /// Counts something of upstream that was rejected, and logs it now and then. `what`: what it is, with its server or its key.
+    pub(super) fn refused(&self, via: Via, refusal: &Refusal, what: impl Display) {
+        self.metrics.refused(via, refusal);
+        if refusal.is_conflict() {
+            // Something newer is here, or comes next. Or the primary was set back, and that is reported.
+            tracing::debug!("{what} changes nothing: {refusal}");
+        } else if let Some(held_back) = self.refusals.turn(Instant::now()) {
+            tracing::warn!("{what} is rejected: {refusal}{held_back}");
+        }
     }
 }

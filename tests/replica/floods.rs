@@ -181,6 +181,26 @@ async fn activations_of_accounts_that_nobody_knows_are_not_kept() {
 }
 
 #[tokio::test]
+async fn jwts_of_another_operator_do_not_fill_the_log() {
+    const MANY: usize = 60;
+    let (operator, other) = (Operator::new(), Operator::new());
+    let primary = Launch::primary(&other).start().await;
+    let accounts: Vec<_> = (0..MANY).map(|_| Account::new()).collect();
+    for account in &accounts {
+        primary.http.post(&account.path(), other.account(account, now())).await.expect(200);
+    }
+    let replica = Launch::replica(&operator, &primary.url).start_unready().await;
+    for account in &accounts {
+        let status = replica.http.get(&account.path()).await.status;
+        assert!(status != 200 && status != 404, "{status}");
+    }
+    let refused = replica.http.metric("refused_total", "path=\"upstream\",reason=\"untrusted\"").await;
+    assert!(refused >= MANY as f64, "{refused} were rejected");
+    let lines = replica.log().matches("is rejected").count();
+    assert!((1..20).contains(&lines), "{lines} lines: {}", replica.log());
+}
+
+#[tokio::test]
 async fn a_stream_that_says_hello_again_and_again_causes_no_storm() {
     let operator = Operator::new();
     let hello = |session| History::new(session).say("hello").text;

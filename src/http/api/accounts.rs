@@ -42,18 +42,19 @@ pub(super) async fn list(request: &HttpRequest, shared: &Shared) -> Result<HttpR
     let ListAsk { filter, after, limit } = ListAsk::of(request)?;
     let _turn = turn(request, shared).await?;
     let found = shared.node.accounts(filter, after, limit).await;
-    let page = found.map_err(|error| Refused::lookup(&error))?.ok_or_else(|| Refused::cache(shared))?;
+    let page = found.map_err(|error| Refused::lookup(shared, &error))?.ok_or_else(|| Refused::cache(shared))?;
     Ok(shown::momentary(request, shared, &AccountList::of(page)).await)
 }
 
 pub(super) async fn one(request: &HttpRequest, shared: &Shared, key: &str) -> Result<HttpResponse, Refused> {
     Ask::of(request, &[])?;
     let key = account(key)?;
-    let found = shared.node.account(key).await.map_err(|error| Refused::lookup(&error))?;
+    let found = shared.node.account(key).await.map_err(|error| Refused::lookup(shared, &error))?;
     let detail = found.ok_or_else(|| Refused::cache(shared))?.ok_or_else(|| Refused::unknown_account(&key))?;
     let mut page = AccountPage::of(detail);
     if shared.node.is_primary() && shared.node.nats().is_some() {
-        page.delivery = shared.node.known_propagation(key, None).await.map_err(Refused::store)?;
+        page.delivery =
+            shared.node.known_propagation(key, None).await.map_err(|error| Refused::store(shared, error))?;
     }
     Ok(shown::tagged(request, shared, &page).await)
 }

@@ -63,7 +63,8 @@ pub(super) async fn list(request: &HttpRequest, shared: &Shared) -> Result<HttpR
         .map_err(|_| Refused::parameter("account", account, "the key of the account that issued them"))?;
     let (after, limit) = (ask.cursor(Cursor::Activations)?.map(HashId::from_raw), ask.limit()?);
     let _turn = turn(request, shared).await?;
-    let found = shared.node.activations(account, after, limit).await.map_err(|error| Refused::lookup(&error))?;
+    let found =
+        shared.node.activations(account, after, limit).await.map_err(|error| Refused::lookup(shared, &error))?;
     let page = found.ok_or_else(|| Refused::cache(shared))?;
     let list = ActivationList {
         account: account.text(),

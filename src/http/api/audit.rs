@@ -66,7 +66,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> Result<HttpRe
     }
     let _turn = turn(request, shared).await?;
     let read = shared.node.audit_tail(wanted).await.ok_or_else(Refused::no_audit)?;
-    let (tail, state) = read.map_err(|error| Refused::audit(&error))?;
+    let (tail, state) = read.map_err(|error| Refused::audit(shared, &error))?;
     let answer = AuditTail {
         lines: tail.lines,
         next: tail.next.map(|place| Cursor::Audit.after(&item(place))),

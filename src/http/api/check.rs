@@ -121,7 +121,7 @@ pub(super) async fn post(
     let checked = shared.node.check(body.bytes.clone()).await.map_err(|why| match why {
         NotChecked::NotAJwt(found) => not_a_jwt(&found),
         NotChecked::Kind(_) => Refused::body("bad_kind", format!("this JWT cannot be checked\n{why}")),
-        NotChecked::Lookup(error) => Refused::lookup(&error),
+        NotChecked::Lookup(error) => Refused::lookup(shared, &error),
     })?;
     let checked = checked.ok_or_else(|| Refused::cache(shared))?;
     Ok(shown::momentary(request, shared, &CheckReport::of(checked)).await)

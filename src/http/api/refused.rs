@@ -66,11 +66,13 @@ impl Refused {
     }
 
     /// The audit log cannot be read.
-    pub(super) fn audit(error: &TailError) -> Self {
+    pub(super) fn audit(shared: &Shared, error: &TailError) -> Self {
         match error {
             TailError::Moved => Self::parameters(format!("the parameter cursor cannot be used\n{error}")),
             TailError::Io(error) => {
-                tracing::error!("cannot read the audit log: {error}");
+                if let Some(held_back) = shared.failure("audit") {
+                    tracing::error!("cannot read the audit log: {error}{held_back}");
+                }
                 // The text may have the path of the file.
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the audit log cannot be read")
             }
@@ -97,23 +99,25 @@ impl Refused {
     }
 
     /// What is stored could not be looked up.
-    pub(super) fn lookup(error: &LookupError) -> Self {
+    pub(super) fn lookup(shared: &Shared, error: &LookupError) -> Self {
         if error.is_importing() {
             let message = format!("{}\ntry again", error.for_clients());
             return Self { retry: Some("1"), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_yet", message) };
         }
-        tracing::error!("cannot answer a request of the API: {error}");
+        if let Some(held_back) = shared.failure("api") {
+            tracing::error!("cannot answer a request of the API: {error}{held_back}");
+        }
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.for_clients())
     }
 
     /// The journal failed.
-    pub(super) fn store(error: StoreError) -> Self {
-        Self::lookup(&error.into())
+    pub(super) fn store(shared: &Shared, error: StoreError) -> Self {
+        Self::lookup(shared, &error.into())
     }
 
     /// A thread that was to answer is lost.
-    pub(super) fn lost() -> Self {
-        Self::store(StoreError::Closed)
+    pub(super) fn lost(shared: &Shared) -> Self {
+        Self::store(shared, StoreError::Closed)
     }
 
     pub(super) fn respond(&self, request: &HttpRequest) -> HttpResponse {

@@ -120,7 +120,8 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> Result<HttpRe
     Ask::of(request, &[])?;
     let node = shared.node.clone();
     // The checks may ask the journal.
-    let status = tokio::task::spawn_blocking(move || ServerStatus::of(&node)).await.map_err(|_| Refused::lost())?;
+    let status =
+        tokio::task::spawn_blocking(move || ServerStatus::of(&node)).await.map_err(|_| Refused::lost(shared))?;
     Ok(shown::momentary(request, shared, &status).await)
 }
 

@@ -62,13 +62,13 @@ pub(super) async fn diff(request: &HttpRequest, shared: &Shared, key: &str) -> R
         let texts = texts.as_ref().map(|(earlier, later)| (&**earlier, &**later));
         VersionDiff::of(&key, &history, places, texts)
     };
-    let diff = tokio::task::spawn_blocking(compare).await.map_err(|_| Refused::lost())?;
+    let diff = tokio::task::spawn_blocking(compare).await.map_err(|_| Refused::lost(shared))?;
     Ok(shown::tagged(request, shared, &diff.map_err(|none| Refused::no_version(&none))?).await)
 }
 
 /// The history of an account of which something is stored.
 async fn known(shared: &Shared, key: &AccountKey) -> Result<History, Refused> {
-    let history = shared.node.history(key).await.map_err(|error| Refused::lookup(&error))?;
+    let history = shared.node.history(key).await.map_err(|error| Refused::lookup(shared, &error))?;
     let history = history.ok_or_else(|| Refused::cache(shared))?;
     if history.versions.is_empty() && !history.is_deleted {
         return Err(Refused::unknown_account(key));
@@ -77,7 +77,7 @@ async fn known(shared: &Shared, key: &AccountKey) -> Result<History, Refused> {
 }
 
 async fn text(shared: &Shared, key: &AccountKey, history: &History, serial: u64) -> Result<String, Refused> {
-    let found = shared.node.text_of(key, serial).await.map_err(|error| Refused::lookup(&error))?;
+    let found = shared.node.text_of(key, serial).await.map_err(|error| Refused::lookup(shared, &error))?;
     match found {
         Some(OldText::Kept(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
         // It was forgotten a moment ago, or has no serial yet.

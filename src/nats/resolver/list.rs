@@ -48,7 +48,7 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
                 (resolver.envelope.failure(None, why), "early")
             }
             Err(error) => {
-                tracing::error!("cannot answer LIST: {error}");
+                resolver.failed("list", format_args!("cannot answer LIST: {error}"));
                 let why = format!("list failed - {}", error.for_clients());
                 (resolver.envelope.failure(None, &why), "failed")
             }

@@ -181,6 +181,13 @@ impl Resolver {
         }
     }
 
+    /// This server is to blame.
+    fn failed(&self, operation: &'static str, what: fmt::Arguments<'_>) {
+        if let Some(held_back) = self.lines.turn("failed", operation) {
+            tracing::error!("{what}{held_back}");
+        }
+    }
+
     /// A change was refused.
     fn refused(&self, operation: &'static str, what: fmt::Arguments<'_>) {
         self.count(operation, "refused");

@@ -120,7 +120,7 @@ async fn answer(resolver: &Resolver, packs: &Connected, request: Message) {
     let hash = match resolver.node.pack_hash().await {
         Ok(Some(hash)) => hash,
         Ok(None) => return,
-        Err(error) => return tracing::error!("cannot answer PACK: {error}"),
+        Err(error) => return resolver.failed("pack", format_args!("cannot answer PACK: {error}")),
     };
     let sent = if request.payload == hash[..] { Ok(0) } else { send_all(resolver, packs, &reply).await };
     match sent {
@@ -133,7 +133,7 @@ async fn answer(resolver: &Resolver, packs: &Connected, request: Message) {
         // Without its end, the asker knows that it is not whole.
         Err(error) => {
             resolver.count("pack", "incomplete");
-            tracing::warn!("a pack was not sent completely: {error}");
+            resolver.failed("incomplete pack", format_args!("a pack was not sent completely: {error}"));
         }
     }
 }

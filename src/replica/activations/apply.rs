@@ -1,7 +1,6 @@
 //! Activations that the primary sends, on the feed or in a comparison.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
@@ -78,9 +77,6 @@ impl Activations {
     }
 
     fn refused(&self, id: &HashId, refusal: &Refusal) {
-        self.env.metrics.refused(Via::Feed, refusal);
-        if let Some(held_back) = self.env.refusals.turn(Instant::now()) {
-            tracing::warn!("the activation {id} of the primary is rejected: {refusal}{held_back}");
-        }
+        self.env.refused(Via::Feed, refusal, format_args!("the activation {id} of the primary"));
     }
 }

@@ -235,8 +235,7 @@ impl Activations {
                     Ok(Some(judged))
                 }
                 Err(refusal) => {
-                    self.env.metrics.refused(Via::Upstream, &refusal);
-                    tracing::warn!("the activation {id} of the primary is rejected: {refusal}");
+                    self.env.refused(Via::Upstream, &refusal, format_args!("the activation {id} of the primary"));
                     at_hand().map(Some).ok_or_else(|| self.pull.unavailable(&refusal.to_string()))
                 }
             },

@@ -1,7 +1,7 @@
 //! One stream of the feed, from its greeting to its end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant as StdInstant};
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -248,14 +248,8 @@ impl Follow {
 
     /// A change that the gate or the order did not accept. It is in the log nevertheless.
     pub(super) fn refused(&self, serial: u64, refusal: &Refusal) {
-        self.parts.env.metrics.refused(Via::Feed, refusal);
         let primary = self.parts.upstream.shown();
-        if refusal.is_conflict() {
-            // Either a later change brings this version, or the primary was set back and then written to.
-            tracing::debug!("change {serial} of the primary {primary} changes nothing: {refusal}");
-        } else if let Some(held_back) = self.parts.env.refusals.turn(StdInstant::now()) {
-            tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
-        }
+        self.parts.env.refused(Via::Feed, refusal, format_args!("change {serial} of the primary {primary}"));
     }
 }
 

@@ -176,12 +176,7 @@ impl Held {
         if let Refusal::Deleted { .. } = refusal {
             return Ok(None);
         }
-        self.env.metrics.refused(Via::Upstream, refusal);
-        if refusal.is_conflict() {
-            tracing::debug!(account = %key, "the JWT of the primary for {key} changes nothing: {refusal}");
-        } else {
-            tracing::warn!(account = %key, "the JWT of the primary for {key} is rejected: {refusal}");
-        }
+        self.env.refused(Via::Upstream, refusal, format_args!("the JWT of the primary for {key}"));
         self.unconfirmed(key, asked).map(Some).ok_or_else(|| refusal.to_string())
     }
 

@@ -67,8 +67,7 @@ impl Operators {
     /// Returns whether the one in force here is at least as new as the primary's.
     pub(super) fn apply(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
         self.try_apply(links, via).unwrap_or_else(|refusal| {
-            self.env.metrics.refused(via, &refusal);
-            tracing::warn!("the operator JWT of the primary {} is rejected: {refusal}", self.upstream.shown());
+            self.env.refused(via, &refusal, format_args!("the operator JWT of the primary {}", self.upstream.shown()));
             false
         })
     }

@@ -1,7 +1,6 @@
 //! Passes what differs at upstream through the gate, and writes it to the store.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::{Resync, ResyncError};
 use crate::clock;
@@ -108,10 +107,7 @@ impl Resync {
     }
 
     fn refused(&self, refusal: &Refusal) {
-        self.parts.env.metrics.refused(Via::Upstream, refusal);
-        if let Some(held_back) = self.parts.env.refusals.turn(Instant::now()) {
-            tracing::warn!("what {} holds is rejected: {refusal}{held_back}", self.parts.upstream.shown());
-        }
+        self.parts.env.refused(Via::Upstream, refusal, format_args!("what {} holds", self.parts.upstream.shown()));
     }
 }
 
