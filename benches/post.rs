@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -127,12 +128,15 @@ fn go_server(binary: &str, operator: &str, root: &Path) -> (Process, u16) {
     let (jwt, dir, port) = (root.join("operator.jwt"), root.join("theirs"), free_port());
     std::fs::write(&jwt, operator).unwrap();
     std::fs::create_dir(&dir).unwrap();
-    let child = Command::new(binary)
+    let mut child = Command::new(binary)
         .args(["-hp", &format!("127.0.0.1:{port}"), "-operator", jwt.to_str().unwrap(), "-dir", dir.to_str().unwrap()])
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // As ours: somebody reads its log.
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    std::thread::spawn(move || lines.for_each(drop));
     let mut process = Process(child);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(process.0.try_wait().unwrap().is_none(), "{binary} has ended");
