@@ -8,7 +8,8 @@
 //! That list is bounded, or a client that signs quickly could grow it without end. A second with [`MOST_IN_ONE_SECOND`]
 //! versions is full: it accepts no more, unless the primary's order says which is later. So a version that no longer
 //! fits into the list cannot come back either. The list is in the journal, so it survives restarts, and followers
-//! have the same one.
+//! have the same one. A primary that was a mirror has it only from its promotion on, because a comparison brings what is current
+//! and not what was replaced. So it accepts no other version in the second of one from before.
 
 use super::entry::Identity;
 use super::high_water::Marks;
@@ -35,6 +36,8 @@ pub struct Tie {
 pub struct Held {
     head: Option<Placed>,
     ties: Vec<Tie>,
+    /// Whether other versions may have been replaced at the head's `iat`.
+    lacks_ties: bool,
     deleted: Option<Deletion>,
     marks: Marks,
 }
@@ -77,9 +80,14 @@ impl Held {
         marks: Vec<Mark>,
     ) -> Self {
         let head = version.map(|version| Placed { version, at });
-        let mut held = Self { head, ties, deleted, marks: Marks::restore(marks) };
+        let mut held = Self { head, ties, lacks_ties: false, deleted, marks: Marks::restore(marks) };
         held.bound_ties();
         held
+    }
+
+    /// The same, if other versions may have been replaced at the head's `iat` before this server ordered them.
+    pub fn without_all_ties(self) -> Self {
+        Self { lacks_ties: true, ..self }
     }
 
     /// A full list stays full, so that what falls out of it is rejected like everything else of its second.
@@ -178,6 +186,9 @@ impl Held {
             Via::Post | Via::Update | Via::EditedFile | Via::Configured if tie.is_some() => {
                 Ordering::Refused(Refusal::Replaced)
             }
+            Via::Post | Via::Update | Via::EditedFile | Via::Configured if self.lacks_ties => {
+                Ordering::Refused(Refusal::TieFromBefore(offered.iat))
+            }
             Via::Post | Via::Update | Via::EditedFile | Via::Configured if self.is_second_full() => {
                 Ordering::Refused(Refusal::SecondFull(offered.iat))
             }
@@ -223,7 +234,10 @@ impl Held {
                         self.ties.retain(|tie| tie.identity != version.identity);
                         self.ties.push(replaced);
                     }
-                    _ => self.ties.clear(),
+                    _ => {
+                        self.ties.clear();
+                        self.lacks_ties = false;
+                    }
                 }
                 *held = Some(Placed { version, at });
                 self.bound_ties();

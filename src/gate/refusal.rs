@@ -80,6 +80,13 @@ pub enum Refusal {
     /// Another version with the same `iat` is stored, and this path may not choose between them.
     #[error("another JWT issued in the same second ({}) is stored", utc_time(*.0))]
     Tie(i64),
+    /// Another version with the same `iat` was stored before this server became the primary, which may have replaced this one.
+    #[error(
+        "another JWT issued in the same second ({}) was stored before this server became the primary, and it is not known which one \
+         is later; re-sign the claims and push again",
+        utc_time(*.0)
+    )]
+    TieFromBefore(i64),
     /// As many versions with this `iat` were accepted as there may be.
     #[error(
         "{MOST_IN_ONE_SECOND} versions issued in the same second ({}) were accepted already, which is the limit; sign it \
@@ -149,7 +156,7 @@ impl Refusal {
             Self::FromTheFuture { .. } => "future",
             Self::Older { .. } | Self::DeleteOlder { .. } => "older",
             Self::Replaced => "replaced",
-            Self::Tie(_) => "tie",
+            Self::Tie(_) | Self::TieFromBefore(_) => "tie",
             Self::SecondFull(_) => "second_full",
             Self::Deleted { .. } => "deleted",
             Self::DeleteMalformed => "malformed",
@@ -177,6 +184,7 @@ impl Refusal {
             Self::Older { .. }
             | Self::Replaced
             | Self::Tie(_)
+            | Self::TieFromBefore(_)
             | Self::SecondFull(_)
             | Self::Deleted { .. }
             | Self::DeleteOlder { .. } => true,

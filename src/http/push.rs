@@ -146,6 +146,7 @@ pub(super) fn worded(refusal: &Refusal) -> (StatusCode, String) {
         Refusal::Older { .. }
         | Refusal::Replaced
         | Refusal::Tie(_)
+        | Refusal::TieFromBefore(_)
         | Refusal::SecondFull(_)
         | Refusal::Deleted { .. }
         | Refusal::DeleteOlder { .. } => return (StatusCode::CONFLICT, refusal.to_string()),

@@ -73,16 +73,6 @@ impl Seen {
         (self.version, self.gone, self.at_least) = (Some((number, iat)), false, iat);
     }
 
-    /// A server that was compared knows what counts, and not what it replaced.
-    pub(super) fn forget_replaced(&mut self) {
-        self.replaced.clear();
-    }
-
-    /// The same, of these versions.
-    pub(super) fn forget_replaced_of(&mut self, numbers: &HashSet<usize>) {
-        self.replaced.retain(|number| !numbers.contains(number));
-    }
-
     /// One store has what both say. Of two versions of one second, the one that replaced the other counts.
     pub(super) fn and(mut self, other: &Self) -> Self {
         let is_other = match (self.version, other.version) {

@@ -78,9 +78,7 @@ impl Play {
             }
         };
         also(witness.book(&self.world, reached));
-        if let Some(mut shown) = shown.or_else(|| witness.ends_at(reached).then(|| self.members[0].node.book())) {
-            // The mirror may have been compared since one of them was replaced.
-            shown.values_mut().for_each(super::seen::Seen::forget_replaced);
+        if let Some(shown) = shown.or_else(|| witness.ends_at(reached).then(|| self.members[0].node.book())) {
             also(shown);
         }
         book

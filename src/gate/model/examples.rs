@@ -91,6 +91,24 @@ fn a_second_takes_so_many_versions_and_the_next_one_takes_more() {
 }
 
 #[test]
+fn a_second_of_which_not_all_is_known_takes_no_more() {
+    let standing = Standing::default();
+    let mut held = Held::restore(Some(one_of_many(100, 1, 0)), Vec::new(), None, Vec::new()).without_all_ties();
+    let later = [one_of_many(101, 2, 0), one_of_many(101, 3, 0)];
+    for via in [Via::Post, Via::Update, Via::EditedFile, Via::Configured] {
+        let offer = |version: &Version| held.order(version, via, None, &standing);
+        assert!(matches!(offer(&one_of_many(100, 2, 0)), Ordering::Refused(Refusal::TieFromBefore(100))), "{via:?}");
+        assert!(matches!(offer(&one_of_many(100, 1, 0)), Ordering::Same), "{via:?}");
+        assert!(matches!(offer(&later[0]), Ordering::Newer), "{via:?}");
+    }
+    held.put(later[0], None, &standing);
+    assert!(
+        matches!(held.order(&later[1], Via::Post, None, &standing), Ordering::Newer),
+        "all of this second is known"
+    );
+}
+
+#[test]
 fn a_follower_of_a_full_second_goes_by_its_primary_alone() {
     let standing = Standing::default();
     let most = u8::try_from(MOST_IN_ONE_SECOND).expect("few");

@@ -407,6 +407,8 @@ impl Columns {
         }
         let deleted =
             self.deleted.zip(self.deleted_issuer).map(|(iat, issuer)| Deletion { iat, issuer: signer(issuer) });
+        let held = Held::restore_placed(version, place(self.serial), ties, deleted, marks::read(&self.marks));
+        let held = if log.has_ties_of(self.serial) { held } else { held.without_all_ties() };
         let leaf = match self.leaf.as_deref() {
             None => None,
             Some([]) => Some(None),
@@ -414,7 +416,7 @@ impl Columns {
         };
         Some(Row {
             row: self.row,
-            held: Held::restore_placed(version, place(self.serial), ties, deleted, marks::read(&self.marks)),
+            held,
             digest: self.digest,
             exp: self.exp,
             history: self.history.as_chunks::<8>().0.iter().map(|row| i64::from_be_bytes(*row)).collect(),

@@ -297,6 +297,8 @@ impl<'c> Promotion<'c> {
         (meta.head.session, meta.log.session) = (session, session);
         (meta.role, meta.is_level, meta.is_whole) = (Role::Primary, true, true);
         meta.confirmed = (meta.head.serial, meta.head.chain);
+        // What was replaced before is not known of each account.
+        meta.log.lost = meta.head.serial;
         let connection = self.transaction.connection;
         let continues = meta.head.serial.saturating_sub(but).max(meta.log.floor.0);
         connection.execute("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)", params![name, continues])?;

@@ -41,7 +41,8 @@ CREATE TABLE meta (
     chain       BLOB    NOT NULL, -- 32 bytes, after the last change
     count       INTEGER NOT NULL, -- live accounts
     era         INTEGER NOT NULL, -- counts the orders
-    lost        INTEGER NOT NULL, -- serials of this session up to here may be of a history that upstream has lost
+    lost        INTEGER NOT NULL, -- serials of this session up to here may be of a history that upstream has lost; of a primary:
+                                  -- come from when it was a mirror
     since       INTEGER NOT NULL, -- the first of the orders with this session
     reach       INTEGER NOT NULL, -- the latest place in this session of anything here
     base        INTEGER NOT NULL, -- the id of a change of this order is base + serial
@@ -272,7 +273,7 @@ pub(crate) struct LogPlace {
     pub(crate) era: i64,
     /// The first of the orders with this session.
     pub(crate) since: i64,
-    /// Serials of this session up to here may be of a history that upstream has lost.
+    /// Serials of this session up to here may be of a history that upstream has lost. Those of a primary are from when it was a mirror.
     pub(crate) lost: u64,
     /// The latest place in this session of anything here. An answer of upstream may be later than what the feed has brought.
     pub(crate) reach: u64,
@@ -290,6 +291,12 @@ impl LogPlace {
     /// Whether upstream may have lost what had this place of its session. It says nothing of what is known to be ordered.
     pub(crate) const fn may_be_lost(&self, serial: u64) -> bool {
         serial <= self.lost
+    }
+
+    /// Whether a primary knows what was replaced in the second of a JWT with this place. What it has from the time when it was a
+    /// mirror may have come by a comparison.
+    pub(super) const fn has_ties_of(&self, serial: i64) -> bool {
+        self.lost == 0 || serial > self.lost.cast_signed()
     }
 
     /// The id of a change of this order.

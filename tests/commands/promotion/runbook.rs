@@ -5,7 +5,7 @@ use nkeys::KeyPair;
 
 use super::{ahead, compared, fetches, mirror, on, push, root, serves, state, stop};
 use crate::support::command::run;
-use crate::support::{Account, Launch, Operator, free_address, now, until};
+use crate::support::{Account, Launch, Operator, Server, free_address, now, until};
 
 #[tokio::test]
 async fn a_mirror_takes_the_place_of_a_lost_primary_and_nothing_goes_back() {
@@ -159,4 +159,36 @@ async fn a_replica_on_the_folder_of_a_former_primary_says_what_its_journal_means
     let fresh = tempfile::tempdir().unwrap();
     let fresh = Launch::replica(&operator, &primary.url).dir(fresh.path()).start().await;
     assert!(!fresh.log().contains("is the journal of a primary"), "{}", fresh.log());
+}
+
+#[tokio::test]
+async fn what_was_replaced_in_its_second_before_a_mirror_came_does_not_come_back_once_it_is_promoted() {
+    let (operator, other) = (Operator::new(), tempfile::tempdir().unwrap());
+    let (dir, jwt) = (other.path().join("mirror"), operator.jwt());
+    let (primary, account) = (Server::primary(&operator).await, Account::new());
+    let start = now();
+    let at = |age: i64, bulk: usize| operator.sign(&account.with_bulk(start - age, bulk));
+    let [replaced, current] = [10, 20].map(|bulk| at(100, bulk));
+    push(&primary, &account, &replaced).await;
+    push(&primary, &account, &current).await;
+    // It compares, and learns what is current.
+    let replica = mirror(&operator, &primary.url, &dir).start().await;
+    compared(&replica, 1).await;
+    serves(&replica, &account, &current).await;
+    stop(replica).await;
+    stop(primary).await;
+    let promoted = run(on(&dir, &jwt, &["promote"])).await;
+    assert_eq!(promoted.status, 0, "{promoted:?}");
+
+    let primary = Server::primary_in(&operator, &dir).await;
+    let text = primary.http.post(&account.path(), replaced).await.expect(409).body;
+    assert!(text.contains("before this server became the primary") && text.contains("re-sign"), "{text}");
+    push(&primary, &account, &current).await;
+    serves(&primary, &account, &current).await;
+    // From now on it knows what it replaces.
+    let [first, second] = [30, 40].map(|bulk| at(50, bulk));
+    push(&primary, &account, &first).await;
+    push(&primary, &account, &second).await;
+    assert!(primary.http.post(&account.path(), first).await.expect(409).body.contains("was replaced by a later one"));
+    serves(&primary, &account, &second).await;
 }
