@@ -21,7 +21,9 @@ fn file(dir: &Path, account: &Account) -> PathBuf {
 /// Waits until an account's file holds exactly this.
 async fn holds(path: &Path, text: &str) {
     until(&format!("{} follows", path.display()), || async {
-        std::fs::read_to_string(path).is_ok_and(|is| is == text)
+        // A pipe that is about to be moved away would be waited for.
+        let is_file = path.symlink_metadata().is_ok_and(|meta| meta.is_file());
+        is_file && std::fs::read_to_string(path).is_ok_and(|is| is == text)
     })
     .await;
 }
