@@ -58,7 +58,7 @@ use crate::metrics::Metrics;
 use crate::node::Replicas;
 use crate::store::journal::upstream::UpstreamWrite;
 use crate::store::{JournalReader, StoreError};
-use crate::throttle::Throttle;
+use crate::throttle::ThrottleBy;
 use crate::tls::TlsFiles;
 use crate::upstream::{Access, Upstream};
 use activations::Activations;
@@ -91,7 +91,7 @@ impl Replica {
     /// if the store, the URL of a primary or the operator JWT cannot be used.
     pub fn new(setup: Setup, gate: Arc<Gate>, metrics: Arc<Metrics>, runtime: Handle) -> Result<Arc<Self>, BeginError> {
         let (setup, name) = (Arc::new(setup), new_name().into());
-        let refusals = Arc::new(Throttle::every(Duration::from_secs(1)));
+        let refusals = Arc::new(ThrottleBy::every(Duration::from_secs(1)));
         let env = Env { setup, name, gate, metrics, refusals, runtime };
         let flights = Arc::new(Flights::default());
         let upstream = Upstream::new(&env.setup.upstream, &env.name, &env.gate, &env.metrics);

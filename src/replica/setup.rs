@@ -13,7 +13,7 @@ use crate::gate::{Gate, Refusal, Via};
 use crate::key::PublicKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::throttle::Throttle;
+use crate::throttle::ThrottleBy;
 use crate::upstream;
 
 /// The setup of a replica.
@@ -105,8 +105,8 @@ pub(super) struct Env {
     pub(super) name: Arc<str>,
     pub(super) gate: Arc<Gate>,
     pub(super) metrics: Arc<Metrics>,
-    /// Limits log lines about what the gate rejects: upstream can send any number of such things.
-    pub(super) refusals: Arc<Throttle>,
+    /// Limits log lines about what the gate rejects, by the reason: upstream can send any number of such things.
+    pub(super) refusals: Arc<ThrottleBy<&'static str>>,
     /// Background work runs on it.
     pub(super) runtime: Handle,
 }
@@ -128,7 +128,7 @@ impl Env {
         if refusal.is_conflict() {
             // Something newer is here, or comes next. Or the primary was set back, and that is reported.
             tracing::debug!("{what} changes nothing: {refusal}");
-        } else if let Some(held_back) = self.refusals.turn(Instant::now()) {
+        } else if let Some(held_back) = self.refusals.turn(refusal.reason(), Instant::now()) {
             tracing::warn!("{what} is rejected: {refusal}{held_back}");
         }
     }

@@ -133,7 +133,9 @@ async fn answer(resolver: &Resolver, packs: &Connected, request: Message) {
         // Without its end, the asker knows that it is not whole.
         Err(error) => {
             resolver.count("pack", "incomplete");
-            resolver.failed("incomplete pack", format_args!("a pack was not sent completely: {error}"));
+            if let Some(held_back) = resolver.lines.turn("incomplete", "pack") {
+                tracing::warn!("a pack was not sent completely: {error}{held_back}");
+            }
         }
     }
 }

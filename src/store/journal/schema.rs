@@ -41,8 +41,8 @@ CREATE TABLE meta (
     chain       BLOB    NOT NULL, -- 32 bytes, after the last change
     count       INTEGER NOT NULL, -- live accounts
     era         INTEGER NOT NULL, -- counts the orders
-    lost        INTEGER NOT NULL, -- serials of this session up to here may be of a history that upstream has lost; of a primary:
-                                  -- come from when it was a mirror
+    lost        INTEGER NOT NULL, -- upstream may have lost what has a serial up to here; on a primary: that is from when it was
+                                  -- a mirror
     since       INTEGER NOT NULL, -- the first of the orders with this session
     reach       INTEGER NOT NULL, -- the latest place in this session of anything here
     base        INTEGER NOT NULL, -- the id of a change of this order is base + serial
